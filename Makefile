@@ -1,0 +1,51 @@
+# The targets are listed by "make help".
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+GO ?= go
+PKG ?= ./...
+
+# Go stamps binaries with the commit, and fails where git refuses to read the
+# repository: one that belongs to another user, as in many containers.
+ifneq ($(shell git rev-parse HEAD >/dev/null 2>&1 && echo ok),ok)
+export GOFLAGS := $(strip $(shell $(GO) env GOFLAGS) -buildvcs=false)
+endif
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+
+.PHONY: postgres
+postgres: ## make sure PostgreSQL's programs are there (installs or fetches them)
+	@scripts/postgres.sh
+
+.PHONY: build
+build: ## build bin/rowfence
+	$(GO) build -o bin/rowfence ./cmd/rowfence
+
+.PHONY: demo
+demo: postgres build ## run the audit server on demo data until Ctrl-C (ROWS=1000000 LISTEN=127.0.0.1:8080)
+	@exec bin/rowfence serve --demo --data-dir .rowfence $(if $(ROWS),--rows $(ROWS)) $(if $(LISTEN),--listen $(LISTEN))
+
+.PHONY: test
+test: postgres check ## run the quick checks and all tests (RACE=1: with the race detector; PKG=./sqlgen)
+	$(GO) run ./scripts/gotest $(if $(RACE),-race) $(PKG)
+
+.PHONY: check
+check: ## formatting, go vet, tidiness of go.mod
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+
+.PHONY: lint
+lint: check ## the quick checks and golangci-lint (its first build takes minutes)
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+.PHONY: bench
+bench: postgres ## run the benchmarks (PKG=./sqlgen BENCH=Render)
+	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $(PKG)
+
+.PHONY: fuzz
+fuzz: postgres ## run each fuzz target in turn (FUZZTIME=20s PKG=./sqlgen)
+	@FUZZTIME=$(or $(FUZZTIME),20s) scripts/fuzz.sh $(PKG)

@@ -1,0 +1,188 @@
+package compiler
+
+import (
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// A symbolic builtin is a builtin function of operands of which one, at least,
+// depends on the row.
+type symbolic func(args []operand) value
+
+var symbolics map[string]symbolic
+
+func init() { // the table refers to functions that refer to it
+	symbolics = map[string]symbolic{
+		"equal": comparison(sqlgen.EQ),
+		"neq":   comparison(sqlgen.NE),
+		"lt":    comparison(sqlgen.LT),
+		"lte":   comparison(sqlgen.LE),
+		"gt":    comparison(sqlgen.GT),
+		"gte":   comparison(sqlgen.GE),
+
+		"internal.member_2": func(args []operand) value { return truth(memberOf(args[0], args[1])) },
+
+		"startswith": match(sqlgen.AtStart),
+		"endswith":   match(sqlgen.AtEnd),
+		"contains":   match(sqlgen.Anywhere),
+
+		"is_null":    isType(rankNull),
+		"is_boolean": isType(rankBool),
+		"is_number":  isType(rankNumber),
+		"is_string":  isType(rankString),
+		"is_array":   isType(rankArray),
+		"is_object":  isType(rankObject),
+		"is_set":     isType(rankSet),
+
+		"object.get": objectGet,
+	}
+}
+
+// callBuiltin is the value of a builtin function. Of known arguments OPA computes
+// it; of others it is what the translation says, for each combination of the
+// arguments' alternatives.
+func (t *translator) callBuiltin(name string, args []value) value {
+	var out value
+	t.combine(args, nil, sqlgen.True, func(ops []operand, when sqlgen.Predicate) {
+		out = append(out, t.applyBuiltin(name, ops).under(when)...)
+	})
+	return merge(out)
+}
+
+func (t *translator) combine(args []value, ops []operand, when sqlgen.Predicate, visit func([]operand, sqlgen.Predicate)) {
+	if len(args) == 0 {
+		visit(ops, when)
+		return
+	}
+	for _, a := range args[0] {
+		if both := conjunction(when, a.when); both != sqlgen.Predicate(sqlgen.False) {
+			t.combine(args[1:], append(ops[:len(ops):len(ops)], a.op), both, visit)
+		}
+	}
+}
+
+func (t *translator) applyBuiltin(name string, ops []operand) value {
+	plain := make([]*ast.Term, len(ops))
+	for i, op := range ops {
+		k, ok := op.(known)
+		if !ok {
+			apply := symbolics[name]
+			if apply == nil {
+				refuse(CodeBuiltin, name+" of a value of the row has no translation", "compute it outside the policy, or compare the field itself")
+			}
+			return apply(ops)
+		}
+		plain[i] = ast.NewTerm(k.v)
+	}
+	return t.evalBuiltin(name, plain)
+}
+
+// evalBuiltin computes a builtin function of known arguments. An error makes it
+// undefined, as in OPA's evaluation.
+func (t *translator) evalBuiltin(name string, args []*ast.Term) value {
+	decl, fn := ast.BuiltinMap[name], topdown.GetBuiltin(name)
+	if decl == nil || fn == nil || decl.IsNondeterministic() {
+		refuse(CodeBuiltin, name+" has no fixed value", "pass its value in the input")
+	}
+	var out value
+	err := fn(topdown.BuiltinContext{Context: t.ctx, Cancel: topdown.NewCancel()}, args, func(r *ast.Term) error {
+		out = knownValue(r.Value)
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func comparison(op sqlgen.Op) symbolic {
+	return func(args []operand) value { return truth(compareOperands(op, args[0], args[1])) }
+}
+
+// match is startswith, endswith or contains: of strings only; of anything else the
+// function fails and is undefined.
+func match(kind sqlgen.MatchKind) symbolic {
+	return func(args []operand) value {
+		of, isString := asText(args[0])
+		sub, subIsString := asText(args[1])
+		guard := conjunction(isString, subIsString)
+		if guard == sqlgen.Predicate(sqlgen.False) {
+			return nil
+		}
+		if k, ok := args[1].(known); ok {
+			s := string(k.v.(ast.String))
+			if strings.Contains(s, "\x00") {
+				return truth(sqlgen.False).under(guard)
+			}
+			if x, ok := args[0].(scalar); ok && kind == sqlgen.AtStart && sqlgen.TypeOf(x.e).Kind == sqlgen.KindUUID {
+				return truth(prefixUUID(x.e, s)).under(guard)
+			}
+		}
+		return truth(sqlgen.Match{Of: of, Sub: sub, Kind: kind}).under(guard)
+	}
+}
+
+// asText is an operand as text, where it is a string.
+func asText(op operand) (sqlgen.Expr, sqlgen.Predicate) {
+	switch op := op.(type) {
+	case known:
+		s, ok := op.v.(ast.String)
+		return sqlgen.String(string(s)), sqlgen.Const(ok)
+	case scalar:
+		return textOf(op.e), sqlgen.Const(rankOf(op) == rankString)
+	case jsonValue:
+		return sqlgen.JSONString{Of: op.e}, sqlgen.JSONTypeIs{Of: op.e, Types: []string{"string"}}
+	case element:
+		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+	}
+	return nil, sqlgen.False
+}
+
+func isType(r rank) symbolic {
+	return func(args []operand) value {
+		switch op := args[0].(type) {
+		case jsonValue:
+			if int(r) >= len(jsonTypes) {
+				return truth(sqlgen.False)
+			}
+			return truth(sqlgen.JSONTypeIs{Of: op.e, Types: []string{jsonTypes[r]}})
+		case element:
+			refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+		}
+		return truth(sqlgen.Const(rankOf(args[0]) == r))
+	}
+}
+
+// objectGet is object.get(object, key, default) with one key.
+func objectGet(args []operand) value {
+	if rankOf(args[1]) == rankArray || rankOf(args[1]) == rankAny {
+		refuse(CodeBuiltin, "object.get with a path has no translation", "write object.get with one key, or a reference")
+	}
+	var isObject sqlgen.Predicate = sqlgen.True
+	switch op := args[0].(type) {
+	case jsonValue:
+		isObject = sqlgen.JSONTypeIs{Of: op.e, Types: []string{"object"}}
+	case known, object, ruleSet:
+		if rankOf(op) != rankObject {
+			return nil
+		}
+	default:
+		return nil
+	}
+	found := lookup(args[0], args[1])
+	out := found.under(isObject)
+	return append(out, alt{conjunction(isObject, sqlgen.Not{Of: found.defined()}), args[2]})
+}
+
+// isBuiltin reports whether the name is a builtin function's, and its arity.
+func isBuiltin(name string) (arity int, ok bool) {
+	b, ok := ast.BuiltinMap[name]
+	if !ok {
+		return 0, false
+	}
+	return len(b.Decl.FuncArgs().Args), true
+}

@@ -1,0 +1,162 @@
+package compiler
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/rego"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// Compilation is a filter and how it came about.
+type Compilation struct {
+	Residual  *rego.Residual
+	Predicate sqlgen.Predicate // as translated, before simplification
+	Filter    sqlgen.Filter
+}
+
+// Compile makes the filter that selects the rows of a resource for which the query
+// is true with the given input. The input is a JSON object; where the schema's
+// fields stand in it, the rows' documents take its place.
+//
+// The error is an [Error] or [Errors] when something is refused.
+func Compile(ctx context.Context, query *rego.Query, resource *Resource, input any) (*Compilation, error) {
+	return compile(ctx, query, resource, input, nil)
+}
+
+// Explain is [Compile] and reports each simplification that fired.
+func Explain(ctx context.Context, query *rego.Query, resource *Resource, input any, trace func(sqlgen.Step)) (*Compilation, error) {
+	return compile(ctx, query, resource, input, trace)
+}
+
+func compile(ctx context.Context, query *rego.Query, resource *Resource, input any, trace func(sqlgen.Step)) (*Compilation, error) {
+	doc, err := newDocument(resource, input)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRoot(query.Policy(), resource, doc); err != nil {
+		return nil, err
+	}
+	residual, err := query.Partial(ctx, doc.known, doc.unknowns)
+	if err != nil {
+		return nil, &Error{Code: CodeEval, Reason: err.Error()}
+	}
+	pred, err := translate(ctx, residual, doc)
+	if err != nil {
+		return nil, err
+	}
+	if len(resource.Params) > 0 {
+		if pred, err = bindParams(pred, input); err != nil {
+			return nil, err
+		}
+	}
+	return &Compilation{residual, pred, sqlgen.WhenTraced(pred, trace)}, nil
+}
+
+// checkRoot refuses a root that is likely a mistake: the policy never reads it,
+// and reads something else that the input does not have.
+func checkRoot(p *rego.Policy, r *Resource, doc *document) error {
+	if p.Reads(r.Root) {
+		return nil
+	}
+	for _, ref := range p.InputRefs() {
+		if _, err := doc.known.Find(ref[1:]); err != nil {
+			return &Error{
+				Code:   CodeSchemaRoot,
+				Reason: fmt.Sprintf("resource %s has its root at %v, which the policy never reads", r.Name, r.Root),
+				Hint:   fmt.Sprintf("the policy reads %v, which the input does not have", ref),
+			}
+		}
+	}
+	return nil
+}
+
+// DecodeInput reads an input document, which must be a JSON object. Numbers keep
+// all of their digits.
+func DecodeInput(text []byte) (map[string]any, error) { return decodeObject(text) }
+
+func decodeObject(text []byte) (map[string]any, error) {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is not JSON: %v", err)}
+	}
+	if dec.More() {
+		return nil, &Error{Code: CodeInput, Reason: "the input has something after its JSON value"}
+	}
+	obj, ok := v.(map[string]any)
+	if !ok {
+		return nil, &Error{Code: CodeInput, Reason: "the input is no JSON object"}
+	}
+	return obj, nil
+}
+
+// bindParams puts the input's values in the place of parameters.
+func bindParams(p sqlgen.Predicate, input any) (sqlgen.Predicate, error) {
+	plain, err := toObject(input)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := ast.InterfaceToValue(plain)
+	if err != nil {
+		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
+	}
+	return sqlgen.Bind(p, func(param sqlgen.Param) (sqlgen.Literal, error) {
+		ref, err := inputRef(param.Name)
+		if err != nil {
+			return sqlgen.Literal{}, &Error{Code: CodeParam, Reason: err.Error()}
+		}
+		v, err := doc.Find(ref[1:])
+		if err != nil {
+			return sqlgen.Literal{}, &Error{Code: CodeParam, Reason: fmt.Sprintf("the input has no %s, which the schema makes a parameter of type %v", param.Name, param.Type)}
+		}
+		return paramLiteral(param, v)
+	})
+}
+
+// paramLiteral checks the JSON value of a parameter against its type.
+func paramLiteral(param sqlgen.Param, v ast.Value) (lit sqlgen.Literal, err error) {
+	refused := func(v ast.Value) error {
+		return &Error{
+			Code:   CodeParam,
+			Reason: fmt.Sprintf("parameter %s has type %v, and its value is %v", param.Name, param.Type, v),
+			Hint:   "a uuid is in its canonical lower-case form, a timestamp in RFC 3339 in UTC",
+		}
+	}
+	scalarOf := func(v ast.Value) (sqlgen.Literal, bool) {
+		t := param.Type.Elem()
+		if s, ok := v.(ast.String); ok && t.Kind == sqlgen.KindEnum {
+			return sqlgen.Literal{Type: t, Value: string(s)}, true
+		}
+		if t.Kind == sqlgen.KindJSONB {
+			return jsonLiteral(v)
+		}
+		return equalTo(t, false, v)
+	}
+	if !param.Type.Array {
+		lit, ok := scalarOf(v)
+		if !ok {
+			return lit, refused(v)
+		}
+		return lit, nil
+	}
+	var elems []sqlgen.Literal
+	switch v.(type) {
+	case *ast.Array, ast.Set:
+	default:
+		return lit, refused(v)
+	}
+	for _, e := range elements(v) {
+		l, ok := scalarOf(e)
+		if !ok {
+			return lit, refused(e)
+		}
+		elems = append(elems, l)
+	}
+	return sqlgen.ListOf(param.Type.Elem(), elems), nil
+}

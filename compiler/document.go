@@ -1,0 +1,163 @@
+package compiler
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// node is a part of the input as the residual may refer to it: known, a column, a
+// parameter, or an object of which some parts are not known.
+type node struct {
+	known    ast.Value
+	field    *Field
+	param    *Param
+	children map[string]*node
+}
+
+// document is the input with the row's document in it: the tree of what is there,
+// the known part for OPA, and the references that are unknown.
+type document struct {
+	root     *node
+	known    ast.Value
+	unknowns []ast.Ref
+}
+
+// newDocument lays the resource's row document over the input: where a field of
+// the schema stands, what the input says there does not count. Other parts of the
+// input below the root stay known.
+func newDocument(r *Resource, input any) (*document, error) {
+	plain, err := toObject(input)
+	if err != nil {
+		return nil, err
+	}
+	d := &document{}
+	tree := map[string]any{}
+	for k, v := range plain {
+		tree[k] = v
+	}
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		ref := r.Root
+		for _, key := range f.Path {
+			ref = ref.Append(ast.StringTerm(key))
+		}
+		var leaf *node
+		if f.Const != nil {
+			leaf = &node{known: f.Const}
+		} else {
+			leaf = &node{field: f}
+			d.unknowns = append(d.unknowns, ref)
+		}
+		if err := place(tree, ref, leaf, CodeInput); err != nil {
+			return nil, err
+		}
+	}
+	for i := range r.Params {
+		p := &r.Params[i]
+		if err := place(tree, p.Path, &node{param: p}, CodeParam); err != nil {
+			return nil, err
+		}
+		d.unknowns = append(d.unknowns, p.Path)
+	}
+	d.root, err = newNode(tree)
+	if err != nil {
+		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
+	}
+	d.known = d.root.value()
+	return d, nil
+}
+
+// toObject reads an input: a JSON object as Go has it, or anything that marshals
+// to one.
+func toObject(input any) (map[string]any, error) {
+	switch v := input.(type) {
+	case nil:
+		return nil, nil
+	case map[string]any:
+		return v, nil
+	}
+	text, err := json.Marshal(input)
+	if err != nil {
+		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input does not marshal to JSON: %v", err)}
+	}
+	return decodeObject(text)
+}
+
+// place puts a leaf into the tree, copying the maps on its way, which are the
+// caller's.
+func place(tree map[string]any, ref ast.Ref, leaf *node, code Code) error {
+	path := ref[1:]
+	for i, t := range path {
+		key := string(t.Value.(ast.String))
+		if i == len(path)-1 {
+			tree[key] = leaf
+			return nil
+		}
+		next := map[string]any{}
+		switch v := tree[key].(type) {
+		case nil:
+		case map[string]any:
+			for k, sub := range v {
+				next[k] = sub
+			}
+		default:
+			return &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+2], ref)}
+		}
+		tree[key] = next
+		tree = next
+	}
+	return nil
+}
+
+// newNode turns the tree into nodes: a subtree without a leaf is one known value.
+func newNode(v any) (*node, error) {
+	if leaf, ok := v.(*node); ok {
+		return leaf, nil
+	}
+	obj, ok := v.(map[string]any)
+	if !ok || !holdsNode(obj) {
+		known, err := ast.InterfaceToValue(v)
+		return &node{known: known}, err
+	}
+	n := &node{children: make(map[string]*node, len(obj))}
+	for k, sub := range obj {
+		child, err := newNode(sub)
+		if err != nil {
+			return nil, err
+		}
+		n.children[k] = child
+	}
+	return n, nil
+}
+
+func holdsNode(obj map[string]any) bool {
+	for _, v := range obj {
+		switch v := v.(type) {
+		case *node:
+			return true
+		case map[string]any:
+			if holdsNode(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// value is the known part of the node; nil where nothing is known.
+func (n *node) value() ast.Value {
+	switch {
+	case n.children != nil:
+		obj := ast.NewObject()
+		for k, child := range n.children {
+			if v := child.value(); v != nil {
+				obj.Insert(ast.StringTerm(k), ast.NewTerm(v))
+			}
+		}
+		return obj
+	default:
+		return n.known
+	}
+}

@@ -1,0 +1,166 @@
+package compiler
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/loader"
+)
+
+// Code identifies a kind of error. Codes are stable: a code is never renumbered
+// or reused.
+type Code string
+
+// The codes. RF1 is about the schema, RF2 about the policy and its evaluation,
+// RF3 about what has no exact translation, RF4 about the input.
+const (
+	// CodeSchemaSyntax: the schema is no YAML, or has an unknown key.
+	CodeSchemaSyntax Code = "RF1001"
+	// CodeSchemaType: a type that is not one of those of a schema, such as "string".
+	CodeSchemaType Code = "RF1002"
+	// CodeSchemaColumn: two fields for one column, or a field without one.
+	CodeSchemaColumn Code = "RF1003"
+	// CodeSchemaName: a name that can't be a table, column or path.
+	CodeSchemaName Code = "RF1004"
+	// CodeSchemaNull: a NULL convention that contradicts itself, such as not_null
+	// beside absent.
+	CodeSchemaNull Code = "RF1005"
+	// CodeSchemaResource: a resource that the schema does not have.
+	CodeSchemaResource Code = "RF1006"
+	// CodeSchemaRoot: a root that is no path into the input, or that the policy
+	// never reads.
+	CodeSchemaRoot Code = "RF1007"
+
+	// CodePolicy: the policy does not parse, does not compile, or lacks the rule
+	// that the query asks for.
+	CodePolicy Code = "RF2001"
+	// CodeEval: OPA stopped with an error, such as two values of a complete rule.
+	CodeEval Code = "RF2002"
+
+	// CodeBuiltin: a builtin function of an unknown value that has no translation
+	// yet, such as regex.match(input.object.name, "a").
+	CodeBuiltin Code = "RF3001"
+	// CodeIteration: a loop over a value of the row, such as
+	// some x in input.object.tags with a condition on x.
+	CodeIteration Code = "RF3002"
+	// CodeComprehension: a comprehension over a value of the row.
+	CodeComprehension Code = "RF3003"
+	// CodeWith: a with modifier on an expression that depends on the row.
+	CodeWith Code = "RF3004"
+	// CodeConflict: a rule that may have two values for one row; OPA stops there
+	// with an error, which no SQL can say.
+	CodeConflict Code = "RF3005"
+	// CodeCompare: a comparison that SQL can't make exactly, such as the order of
+	// two jsonb values.
+	CodeCompare Code = "RF3006"
+	// CodeReference: a reference that can't be followed, such as the element of an
+	// array at a place that the row says.
+	CodeReference Code = "RF3007"
+	// CodeExpression: any other form of expression, such as every.
+	CodeExpression Code = "RF3008"
+	// CodeLiteral: a constant that PostgreSQL can't hold, such as 1e200000.
+	CodeLiteral Code = "RF3009"
+
+	// CodeInput: the input is no JSON object, or has something else where the
+	// schema's root or a parameter stands.
+	CodeInput Code = "RF4001"
+	// CodeParam: a parameter's value that is missing or of another type.
+	CodeParam Code = "RF4002"
+)
+
+// Position is a place in a policy, as file:row:column, counted from 1. The zero
+// Position is unknown.
+type Position struct {
+	File string `json:"file"`
+	Row  int    `json:"row"`
+	Col  int    `json:"col"`
+}
+
+// String is file:row:column, or empty.
+func (p Position) String() string {
+	if p.Row == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Row, p.Col)
+}
+
+func positionOf(loc *ast.Location) Position {
+	if loc == nil {
+		return Position{}
+	}
+	return Position{loc.File, loc.Row, loc.Col}
+}
+
+// Error says why something can't be compiled.
+type Error struct {
+	Code       Code      `json:"code"`
+	Position   *Position `json:"position,omitempty"` // nil where there is none
+	Expression string    `json:"expression,omitempty"`
+	Reason     string    `json:"reason"`
+	Hint       string    `json:"hint,omitempty"` // a way out
+}
+
+// Error is the error in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Position != nil {
+		fmt.Fprintf(&b, "%v: ", *e.Position)
+	}
+	fmt.Fprintf(&b, "%s: %s", e.Code, e.Reason)
+	if e.Expression != "" {
+		fmt.Fprintf(&b, ": %s", e.Expression)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, " (%s)", e.Hint)
+	}
+	return b.String()
+}
+
+// Errors are several errors at once.
+type Errors []*Error
+
+// Error is an error a line.
+func (es Errors) Error() string {
+	lines := make([]string, len(es))
+	for i, e := range es {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// MarshalJSON is {"errors": […]}.
+func (es Errors) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string][]*Error{"errors": es})
+}
+
+// AsErrors reads any error of loading, evaluating or compiling as coded errors.
+func AsErrors(err error) Errors {
+	var many Errors
+	var one *Error
+	var opa ast.Errors
+	var files loader.Errors
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &many):
+		return many
+	case errors.As(err, &one):
+		return Errors{one}
+	case errors.As(err, &opa):
+		for _, e := range opa {
+			at := positionOf(e.Location)
+			many = append(many, &Error{Code: CodePolicy, Position: &at, Reason: e.Message})
+		}
+		return many
+	case errors.As(err, &files):
+		for _, e := range files {
+			many = append(many, AsErrors(e)...)
+		}
+		return many
+	default:
+		return Errors{{Code: CodePolicy, Reason: err.Error()}}
+	}
+}

@@ -1,0 +1,164 @@
+package compiler
+
+import (
+	"encoding/json"
+	"math"
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// equalTo is the literal of type t that a row's value equals exactly when the
+// policy sees v in its document. ok is false where no row can: a string that is no
+// canonical uuid equals no uuid.
+func equalTo(t sqlgen.Type, nanos bool, v ast.Value) (lit sqlgen.Literal, ok bool) {
+	switch v := v.(type) {
+	case ast.Boolean:
+		return sqlgen.Bool(bool(v)), t.Kind == sqlgen.KindBool
+	case ast.Number:
+		return equalToNumber(t, nanos, v)
+	case ast.String:
+		if nanos {
+			return lit, false
+		}
+		return equalToString(t, string(v))
+	}
+	return lit, false
+}
+
+func equalToString(t sqlgen.Type, s string) (lit sqlgen.Literal, ok bool) {
+	lit = sqlgen.Literal{Type: t, Value: s}
+	switch t.Kind {
+	case sqlgen.KindText:
+		return lit, !strings.Contains(s, "\x00")
+	case sqlgen.KindUUID:
+		id, err := uuid.Parse(s)
+		return sqlgen.UUID(id), err == nil && id.String() == s
+	case sqlgen.KindTimestamptz:
+		at, ok := canonicalTime(s)
+		return sqlgen.Timestamp(at), ok
+	case sqlgen.KindDate:
+		_, err := time.Parse(time.DateOnly, s)
+		return lit, err == nil && s >= "0001"
+	case sqlgen.KindInet:
+		return lit, canonicalInet(s)
+	default:
+		return lit, false
+	}
+}
+
+// canonicalTime reads a timestamp in the form in which a row's document shows it:
+// RFC 3339 in UTC with at most six decimals and none too many.
+func canonicalTime(s string) (time.Time, bool) {
+	at, err := time.Parse(time.RFC3339Nano, s)
+	ok := err == nil && at.Year() >= 1 && at.Nanosecond()%1000 == 0 && at.UTC().Format(time.RFC3339Nano) == s
+	return at, ok
+}
+
+// canonicalInet reports whether s is an IPv4 address, or network, as PostgreSQL
+// prints it. (IPv6 has addresses of which two forms are about: they are compared
+// as text.)
+func canonicalInet(s string) bool {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Is4() && a.String() == s
+	}
+	p, err := netip.ParsePrefix(s)
+	return err == nil && p.Addr().Is4() && p.String() == s && p.Bits() < 32
+}
+
+func equalToNumber(t sqlgen.Type, nanos bool, n ast.Number) (lit sqlgen.Literal, ok bool) {
+	r, ok := rational(n)
+	if !ok {
+		return lit, false
+	}
+	switch {
+	case nanos:
+		micros := new(big.Rat).Quo(r, big.NewRat(1000, 1))
+		if !micros.IsInt() || !micros.Num().IsInt64() {
+			return lit, false
+		}
+		at := time.UnixMicro(micros.Num().Int64()).UTC()
+		return sqlgen.Timestamp(at), at.Year() >= 1 && at.Year() <= 9999
+	case t.Kind == sqlgen.KindInt:
+		if !r.IsInt() || !r.Num().IsInt64() {
+			return lit, false
+		}
+		return sqlgen.Int(r.Num().Int64()), true
+	case t.Kind == sqlgen.KindFloat:
+		f, shown, ok := nearestFloat(r)
+		return sqlgen.Float(f), ok && shown.Cmp(r) == 0
+	case t.Kind == sqlgen.KindNumeric:
+		return sqlgen.Number(string(n)), true
+	default:
+		return lit, false
+	}
+}
+
+// maxExponent bounds the numbers that are computed with: PostgreSQL's numeric ends
+// at 131,072 digits, and 1e1000000000 would fill the memory.
+const maxExponent = 1000
+
+// rational is a JSON number; ok is false for one beyond all that a column holds.
+func rational(n ast.Number) (*big.Rat, bool) {
+	s := string(n)
+	if len(s) > 4*maxExponent {
+		return nil, false
+	}
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		exp, err := strconv.Atoi(s[i+1:])
+		if err != nil || exp > maxExponent || exp < -maxExponent {
+			return nil, false
+		}
+	}
+	return new(big.Rat).SetString(s)
+}
+
+// nearestFloat is the double nearest to r, and the decimal that a row's document
+// shows for it. ok is false beyond the range of a double.
+func nearestFloat(r *big.Rat) (f float64, shown *big.Rat, ok bool) {
+	f, _ = r.Float64()
+	if math.IsInf(f, 0) {
+		return f, nil, false
+	}
+	shown, ok = new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
+	return f, shown, ok
+}
+
+// jsonLiteral is v as jsonb; ok is false where jsonb can't hold it: sets, and
+// strings with a NUL.
+func jsonLiteral(v ast.Value) (lit sqlgen.Literal, ok bool) {
+	ok = true
+	ast.WalkTerms(ast.NewTerm(v), func(t *ast.Term) bool {
+		switch v := t.Value.(type) {
+		case ast.Set:
+			ok = false
+		case ast.String:
+			ok = ok && !strings.Contains(string(v), "\x00")
+		case ast.Number:
+			_, fits := rational(v)
+			ok = ok && fits
+		}
+		return !ok
+	})
+	if !ok {
+		return lit, false
+	}
+	plain, err := ast.JSON(v)
+	if err != nil {
+		return lit, false
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(plain); err != nil {
+		return lit, false
+	}
+	return sqlgen.JSON(strings.TrimSuffix(b.String(), "\n")), true
+}

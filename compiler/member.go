@@ -1,0 +1,184 @@
+package compiler
+
+import (
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// memberOf is true where x is an element of coll, as Rego's in means it: of an
+// array or set its elements, of an object its values, of anything else nothing.
+func memberOf(x, coll operand) sqlgen.Predicate {
+	switch c := coll.(type) {
+	case known:
+		return memberOfKnown(x, c.v)
+	case jsonValue:
+		return memberOfJSON(x, c)
+	case array:
+		return memberOfArray(x, c)
+	case list:
+		any := make([]sqlgen.Predicate, len(c.elems))
+		for i, e := range c.elems {
+			any[i] = compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, e)
+		}
+		return disjunction(any)
+	case ruleSet:
+		any := make([]sqlgen.Predicate, len(c.entries))
+		for i, e := range c.entries {
+			elem := e.key
+			if e.val != nil {
+				elem = e.val
+			}
+			any[i] = conjunction(e.when, compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, elem))
+		}
+		return disjunction(any)
+	case object:
+		var any []sqlgen.Predicate
+		for _, key := range c.n.keys() {
+			any = append(any, compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, c.n.children[key].asValue()))
+		}
+		return disjunction(any)
+	case element:
+		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+	}
+	return sqlgen.False
+}
+
+// elements are the elements of a known collection, the values of an object.
+func elements(coll ast.Value) (elems []ast.Value) {
+	add := func(t *ast.Term) { elems = append(elems, t.Value) }
+	switch c := coll.(type) {
+	case *ast.Array:
+		c.Foreach(add)
+	case ast.Set:
+		c.Foreach(add)
+	case ast.Object:
+		c.Foreach(func(_, v *ast.Term) { add(v) })
+	}
+	return elems
+}
+
+// memberOfKnown tests a value of the row against a known collection: one array
+// argument where the driver can bind one.
+func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
+	elems := elements(coll)
+	s, isScalar := x.(scalar)
+	if !isScalar || !bindsArray(sqlgen.TypeOf(s.e)) {
+		any := make([]sqlgen.Predicate, len(elems))
+		for i, e := range elems {
+			any[i] = compareOperands(sqlgen.EQ, x, known{e})
+		}
+		return disjunction(any)
+	}
+	t := sqlgen.TypeOf(s.e)
+	var lits []sqlgen.Literal
+	for _, e := range elems {
+		if rankOfValue(e) != rankOf(x) {
+			continue
+		}
+		if lit, ok := equalTo(t, s.nanos, e); ok {
+			lits = append(lits, lit)
+		}
+	}
+	if len(lits) == 0 {
+		return sqlgen.False
+	}
+	return sqlgen.Member{Of: s.e, Set: sqlgen.ListOf(t, lits)}
+}
+
+// bindsArray reports whether values of the type compare natively, and as the
+// elements of one array argument.
+func bindsArray(t sqlgen.Type) bool {
+	switch t.Kind {
+	case sqlgen.KindUUID, sqlgen.KindText, sqlgen.KindInt, sqlgen.KindFloat, sqlgen.KindTimestamptz, sqlgen.KindDate:
+		return !t.Array
+	default:
+		return false
+	}
+}
+
+// memberOfJSON looks for x in a jsonb value. Containment in a jsonb array finds
+// its elements and, unlike the ? operator, no JSON string that equals x; the
+// values of an object are looked at apart, because SQL would look at its keys.
+func memberOfJSON(x operand, coll jsonValue) sqlgen.Predicate {
+	var probe sqlgen.Expr
+	switch x := x.(type) {
+	case known:
+		if !isScalar(x.v) {
+			refuse(CodeCompare, "membership of "+x.v.String()+" in a jsonb value", "look for a string, number, boolean or null")
+		}
+		lit, ok := jsonLiteral(ast.NewArray(ast.NewTerm(x.v)))
+		if !ok {
+			return sqlgen.False
+		}
+		probe = lit
+	case scalar:
+		if x.nanos {
+			probe = sqlgen.JSONArray{Of: sqlgen.ToNumeric{Of: x.e}}
+		} else {
+			probe = sqlgen.JSONArray{Of: x.e}
+		}
+	default:
+		refuse(CodeCompare, "membership of "+describe(x)+" in a jsonb value", "look for a string, number, boolean or null")
+	}
+	return disjunction([]sqlgen.Predicate{
+		sqlgen.JSONContains{L: coll.e, R: probe},
+		sqlgen.JSONContains{L: sqlgen.JSONValues{Of: coll.e}, R: probe},
+	})
+}
+
+// memberOfArray looks for x in an array column or parameter.
+func memberOfArray(x operand, coll array) sqlgen.Predicate {
+	elem := sqlgen.TypeOf(coll.e).Elem()
+	sample := scalar{e: sqlgen.Column{Type: elem}}
+	switch x := x.(type) {
+	case known:
+		if _, null := x.v.(ast.Null); null {
+			if _, param := coll.e.(sqlgen.Param); param {
+				return sqlgen.False
+			}
+			return sqlgen.HasNull{Of: coll.e}
+		}
+		if rankOfValue(x.v) != rankOf(sample) {
+			return sqlgen.False
+		}
+		if lit, ok := equalTo(elem, false, x.v); ok {
+			return sqlgen.Member{Of: lit, Set: coll.e}
+		}
+		if s, ok := x.v.(ast.String); ok && (elem.Kind == sqlgen.KindEnum || elem.Kind == sqlgen.KindInet) {
+			if elem.Kind == sqlgen.KindInet {
+				refuse(CodeCompare, "membership of "+x.v.String()+" in an inet[]", "look for an IPv4 address")
+			}
+			return sqlgen.Member{Of: sqlgen.String(string(s)), Set: sqlgen.Text{Of: coll.e}}
+		}
+		return sqlgen.False
+	case scalar:
+		t := sqlgen.TypeOf(x.e)
+		switch {
+		case rankOf(x) != rankOf(sample):
+			return sqlgen.False
+		case x.nanos:
+		case t == elem:
+			return sqlgen.Member{Of: x.e, Set: coll.e}
+		case textual(t) && textual(elem):
+			return sqlgen.Member{Of: textOf(x.e), Set: textArray(coll.e)}
+		}
+	case jsonValue:
+	default:
+		return sqlgen.False
+	}
+	refuse(CodeCompare, "membership of "+describe(x)+" in "+describe(coll), "give both the same type")
+	return nil
+}
+
+// textual types are those whose plain cast to text is what the policy sees.
+func textual(t sqlgen.Type) bool {
+	return t.Kind == sqlgen.KindText || t.Kind == sqlgen.KindUUID || t.Kind == sqlgen.KindEnum
+}
+
+func textArray(e sqlgen.Expr) sqlgen.Expr {
+	if sqlgen.TypeOf(e).Kind == sqlgen.KindText {
+		return e
+	}
+	return sqlgen.Text{Of: e}
+}

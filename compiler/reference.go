@@ -1,0 +1,405 @@
+package compiler
+
+import (
+	"maps"
+	"math"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// found is a term's value in a solution. A reference with free variables has a
+// value for each way to bind them.
+type found struct {
+	solution
+	val value
+}
+
+// eval is the value of a term.
+func (t *translator) eval(term *ast.Term, s solution) []found {
+	switch v := term.Value.(type) {
+	case ast.Var:
+		val, ok := s.env.get(v)
+		if !ok {
+			if ast.RootDocumentNames.Contains(term) {
+				return t.follow(ast.Ref{term}, s)
+			}
+			refuse(CodeExpression, "the variable "+v.String()+" has no value", "")
+		}
+		return []found{{s, val}}
+	case ast.Ref:
+		return t.follow(v, s)
+	case *ast.Array:
+		return t.literal(v, false, collectTerms(v.Foreach), s)
+	case ast.Set:
+		return t.literal(v, true, collectTerms(v.Foreach), s)
+	case ast.Object:
+		return t.objectLiteral(v, s)
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return []found{{s, knownValue(v)}}
+	case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+		refuse(CodeComprehension, "a comprehension over a value of the row has no translation", "test for the elements directly: \"x\" in input.object.list")
+	}
+	refuse(CodeExpression, "this form of term has no translation", "")
+	return nil
+}
+
+func collectTerms(foreach func(func(*ast.Term))) []*ast.Term {
+	var out []*ast.Term
+	foreach(func(t *ast.Term) { out = append(out, t) })
+	return out
+}
+
+// literal is an array or set: known, or a list of values.
+func (t *translator) literal(v ast.Value, set bool, terms []*ast.Term, s solution) []found {
+	if v.IsGround() && !hasRef(v) {
+		return []found{{s, knownValue(v)}}
+	}
+	type partial struct {
+		solution
+		elems []value
+	}
+	parts := []partial{{s, nil}}
+	for _, e := range terms {
+		var next []partial
+		for _, p := range parts {
+			for _, f := range t.eval(e, p.solution) {
+				for _, sol := range f.and(f.val.defined()) {
+					next = append(next, partial{sol, append(p.elems[:len(p.elems):len(p.elems)], f.val)})
+				}
+			}
+		}
+		parts = next
+	}
+	out := make([]found, len(parts))
+	for i, p := range parts {
+		out[i] = found{p.solution, listValue(p.elems, set)}
+	}
+	return out
+}
+
+func hasRef(v ast.Value) bool {
+	has := false
+	ast.WalkTerms(ast.NewTerm(v), func(t *ast.Term) bool {
+		switch t.Value.(type) {
+		case ast.Ref, ast.Var, *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
+			has = true
+		}
+		return has
+	})
+	return has
+}
+
+func listValue(elems []value, set bool) value {
+	terms := make([]*ast.Term, len(elems))
+	for i, e := range elems {
+		k, ok := e.constant()
+		if !ok {
+			return value{{sqlgen.True, list{elems, set}}}
+		}
+		terms[i] = ast.NewTerm(k)
+	}
+	if set {
+		return knownValue(ast.NewSet(terms...))
+	}
+	return knownValue(ast.NewArray(terms...))
+}
+
+func (t *translator) objectLiteral(obj ast.Object, s solution) []found {
+	if !hasRef(obj) {
+		return []found{{s, knownValue(obj)}}
+	}
+	known := ast.NewObject()
+	obj.Foreach(func(k, v *ast.Term) {
+		for _, term := range []*ast.Term{k, v} {
+			for _, f := range t.eval(term, s) {
+				if _, ok := f.val.constant(); !ok {
+					refuse(CodeExpression, "an object that depends on the row has no translation", "compare its parts")
+				}
+			}
+		}
+		fk, fv := t.eval(k, s), t.eval(v, s)
+		if len(fk) != 1 || len(fv) != 1 {
+			refuse(CodeExpression, "an object that depends on the row has no translation", "compare its parts")
+		}
+		kv, _ := fk[0].val.constant()
+		vv, _ := fv[0].val.constant()
+		known.Insert(ast.NewTerm(kv), ast.NewTerm(vv))
+	})
+	return []found{{s, knownValue(known)}}
+}
+
+// follow is the value of a reference.
+func (t *translator) follow(ref ast.Ref, s solution) []found {
+	head, ok := ref[0].Value.(ast.Var)
+	if !ok {
+		refuse(CodeReference, "a reference into a value that is not named", "bind it to a variable first")
+	}
+	if val, ok := s.env.get(head); ok {
+		return t.path(ref[1:], []found{{s, val}})
+	}
+	switch {
+	case head.Equal(ast.InputRootDocument.Value):
+		return t.path(ref[1:], []found{{s, t.doc.root.asValue()}})
+	case head.Equal(ast.DefaultRootDocument.Value):
+		return t.followRule(ref, s)
+	}
+	refuse(CodeExpression, "the variable "+head.String()+" has no value", "")
+	return nil
+}
+
+// followRule is a reference to a rule of the residual, or into its value.
+func (t *translator) followRule(ref ast.Ref, s solution) []found {
+	if !t.residual.Owns(ref) {
+		refuse(CodeReference, ref.String()+" was left by partial evaluation", "refer to the rule itself, with constant keys")
+	}
+	// keys that are variables with a known value may name a rule
+	resolved := ref.Copy()
+	for i, key := range resolved[1:] {
+		if v, ok := key.Value.(ast.Var); ok {
+			if val, ok := s.env.get(v); ok {
+				if k, ok := val.constant(); ok {
+					resolved[i+1] = ast.NewTerm(k)
+				}
+			}
+		}
+	}
+	rules, n := t.residual.Rules(resolved)
+	if n == 0 {
+		return t.rulesBelow(resolved, s)
+	}
+	return t.path(resolved[n:], []found{{s, t.ruleValue(rules, nil)}})
+}
+
+// rulesBelow is a reference to the document that several rules make up, such as an
+// object of which partial evaluation knows the keys.
+func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
+	prefix := ref.ConstantPrefix()
+	var set ruleSet
+	for _, key := range t.residual.Below(prefix) {
+		rules, n := t.residual.Rules(prefix.Append(key))
+		if n != len(prefix)+1 {
+			refuse(CodeReference, "a reference to packages of rules", "refer to one rule, with constant keys")
+		}
+		if len(rules[0].Head.Args) > 0 {
+			continue
+		}
+		v := t.ruleValue(rules, nil)
+		set.entries = append(set.entries, entry{v.defined(), knownValue(key.Value), v})
+	}
+	if set.entries == nil {
+		return nil // no definition is left of it
+	}
+	return t.path(ref[len(prefix):], []found{{s, value{{sqlgen.True, set}}}})
+}
+
+// path follows keys from values.
+func (t *translator) path(keys ast.Ref, from []found) []found {
+	for i, key := range keys {
+		var next []found
+		for _, f := range from {
+			if v, ok := key.Value.(ast.Var); ok && t.free(key, f.env) {
+				next = append(next, iterate(f, v, i == len(keys)-1)...)
+				continue
+			}
+			for _, k := range t.eval(key, f.solution) {
+				var val value
+				for _, a := range f.val {
+					for _, b := range k.val {
+						val = append(val, lookup(a.op, b.op).under(conjunction(a.when, b.when))...)
+					}
+				}
+				next = append(next, found{k.solution, merge(val)})
+			}
+		}
+		from = next
+	}
+	return from
+}
+
+// lookup is coll[key], undefined where there is none.
+func lookup(coll, key operand) value {
+	if _, ok := key.(element); ok {
+		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+	}
+	switch c := coll.(type) {
+	case object:
+		if k, ok := key.(known); ok {
+			if s, ok := k.v.(ast.String); ok && c.n.children[string(s)] != nil {
+				return c.n.children[string(s)].asValue()
+			}
+			return nil
+		}
+		var out value
+		for _, name := range c.n.keys() {
+			out = append(out, c.n.children[name].asValue().under(
+				compareOperands(sqlgen.EQ, key, known{ast.String(name)}))...)
+		}
+		return out
+	case known:
+		return lookupKnown(c.v, key)
+	case jsonValue:
+		return lookupJSON(c, key)
+	case list:
+		if k, ok := key.(known); ok && !c.set {
+			if i, ok := index(k.v); ok && i < int64(len(c.elems)) {
+				return c.elems[i]
+			}
+			return nil
+		}
+	case ruleSet:
+		return lookupRule(c, key)
+	case scalar:
+		return nil
+	}
+	refuse(CodeReference, "a reference into "+describe(coll)+" by "+describe(key), "use a constant key")
+	return nil
+}
+
+func lookupKnown(coll ast.Value, key operand) value {
+	if k, ok := key.(known); ok {
+		v, err := coll.Find(ast.Ref{ast.NewTerm(k.v)})
+		if err != nil {
+			return nil
+		}
+		return knownValue(v)
+	}
+	var out value
+	each(coll, func(k, v ast.Value) {
+		out = append(out, knownValue(v).under(compareOperands(sqlgen.EQ, key, known{k}))...)
+	})
+	return out
+}
+
+// each visits the keys and values of a known collection; a set's elements are
+// their own keys.
+func each(coll ast.Value, visit func(k, v ast.Value)) {
+	switch c := coll.(type) {
+	case *ast.Array:
+		for i := range c.Len() {
+			visit(ast.Number(ast.IntNumberTerm(i).Value.(ast.Number)), c.Elem(i).Value)
+		}
+	case ast.Set:
+		c.Foreach(func(t *ast.Term) { visit(t.Value, t.Value) })
+	case ast.Object:
+		c.Foreach(func(k, v *ast.Term) { visit(k.Value, v.Value) })
+	}
+}
+
+// lookupJSON is a member of a jsonb value: by text in an object, by an integer in
+// an array. PostgreSQL's operators make that distinction, too; only an index below
+// zero means something else to it.
+func lookupJSON(c jsonValue, key operand) value {
+	var k sqlgen.Expr
+	var isArray sqlgen.Predicate = sqlgen.True
+	switch key := key.(type) {
+	case known:
+		switch v := key.v.(type) {
+		case ast.String:
+			lit, ok := equalToString(sqlgen.Type{Kind: sqlgen.KindText}, string(v))
+			if !ok {
+				return nil
+			}
+			k = lit
+		case ast.Number:
+			i, ok := index(v)
+			if !ok || i > math.MaxInt32 {
+				return nil
+			}
+			k = sqlgen.Int(i)
+			if i == 0 { // to PostgreSQL, the element 0 of a JSON scalar is the scalar
+				isArray = sqlgen.JSONTypeIs{Of: c.e, Types: []string{"array"}}
+			}
+		default:
+			return nil
+		}
+	case scalar:
+		if rankOf(key) != rankString {
+			refuse(CodeReference, "a jsonb value at an index that the row says", "use a constant index or a text field as the key")
+		}
+		k = textOf(key.e)
+	default:
+		refuse(CodeReference, "a reference into a jsonb value by "+describe(key), "use a constant or a field as the key")
+	}
+	get := sqlgen.JSONGet{Of: c.e, Key: k}
+	return value{{conjunction(isArray, sqlgen.NotNull(get)), jsonValue{get}}}
+}
+
+// index is a key of an array.
+func index(v ast.Value) (int64, bool) {
+	n, ok := v.(ast.Number)
+	if !ok {
+		return 0, false
+	}
+	r, ok := rational(n)
+	if !ok || !r.IsInt() || !r.Num().IsInt64() || r.Sign() < 0 {
+		return 0, false
+	}
+	return r.Num().Int64(), true
+}
+
+func lookupRule(c ruleSet, key operand) value {
+	var out value
+	k := value{{sqlgen.True, key}}
+	for _, e := range c.entries {
+		when := conjunction(e.when, compareValues(sqlgen.EQ, k, e.key))
+		if e.val != nil {
+			out = append(out, e.val.under(when)...)
+			continue
+		}
+		out = append(out, alt{when, key})
+	}
+	return merge(out)
+}
+
+// iterate binds a free variable to each key of a collection in turn.
+func iterate(f found, v ast.Var, last bool) []found {
+	var out []found
+	add := func(when sqlgen.Predicate, key, val value) {
+		for _, s := range f.and(conjunction(when, val.defined())) {
+			s.env = s.env.bind(v, key)
+			out = append(out, found{s, val})
+		}
+	}
+	for _, a := range f.val {
+		switch op := a.op.(type) {
+		case known:
+			each(op.v, func(k, e ast.Value) { add(a.when, knownValue(k), knownValue(e)) })
+		case object:
+			for _, k := range op.n.keys() {
+				add(a.when, knownValue(ast.String(k)), op.n.children[k].asValue())
+			}
+		case list:
+			for i, e := range op.elems {
+				key := knownValue(ast.IntNumberTerm(i).Value)
+				if op.set {
+					key = e
+				}
+				add(a.when, key, e)
+			}
+		case ruleSet:
+			for _, e := range op.entries {
+				val := e.val
+				if val == nil {
+					val = e.key
+				}
+				add(conjunction(a.when, e.when), e.key, val)
+			}
+		case jsonValue, array:
+			if !last || !v.IsWildcard() {
+				refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated: "+
+					"write \"x\" in input.object.list for a membership test")
+			}
+			for _, s := range f.and(a.when) {
+				out = append(out, found{s, value{{sqlgen.True, element{op}}}})
+			}
+		case element:
+			refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+		}
+	}
+	return out
+}
+
+func (n *node) keys() []string { return slices.Sorted(maps.Keys(n.children)) }

@@ -1,0 +1,203 @@
+package compiler
+
+import (
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// maxDepth bounds how deep rules refer to rules. Rego has no recursion; this stops
+// what would be a mistake here from filling the stack.
+const maxDepth = 500
+
+// ruleValue is the value of a rule: of a function for its arguments, of a partial
+// rule the collection.
+func (t *translator) ruleValue(rules []*ast.Rule, args []value) value {
+	name := ""
+	if len(args) == 0 {
+		name = fmt.Sprintf("%p", rules[0])
+		if v, ok := t.memo[name]; ok {
+			return v
+		}
+	}
+	if t.depth++; t.depth > maxDepth {
+		refuse(CodeExpression, "rules refer to rules too deep", "")
+	}
+	outerExpr, outerRule := t.expr, t.rule
+	var v value
+	if isPartial(rules[0]) {
+		v = t.partialRule(rules)
+	} else {
+		v = t.completeRule(rules, args)
+	}
+	t.depth--
+	t.expr, t.rule = outerExpr, outerRule
+	if name != "" {
+		t.memo[name] = v
+	}
+	return v
+}
+
+func isPartial(r *ast.Rule) bool {
+	return r.Head.RuleKind() == ast.MultiValue || len(r.Head.Ref()) > len(r.Head.Ref().GroundPrefix())
+}
+
+// completeRule is a rule or function with one value.
+func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
+	var out value
+	var fallback *ast.Rule
+	for _, r := range rules {
+		if r.Default {
+			fallback = r
+			continue
+		}
+		t.rule = r
+		for _, s := range t.bodySolutions(r, args) {
+			for _, f := range t.eval(r.Head.Value, s) {
+				out = append(out, f.val.under(f.when)...)
+			}
+		}
+	}
+	out = merge(out)
+	t.checkConflict(rules, out)
+	if fallback != nil {
+		t.rule = fallback
+		none := sqlgen.Not{Of: out.defined()}
+		for _, f := range t.eval(fallback.Head.Value, solution{sqlgen.True, nil}) {
+			out = append(out, f.val.under(none)...)
+		}
+	}
+	return out
+}
+
+// bodySolutions matches a rule's arguments and solves its body.
+func (t *translator) bodySolutions(r *ast.Rule, args []value) []solution {
+	if r.Else != nil {
+		t.expr = r.Body[0]
+		refuse(CodeExpression, "an else that partial evaluation left", "")
+	}
+	sols := []solution{{sqlgen.True, nil}}
+	for i, pattern := range r.Head.Args {
+		if i >= len(args) {
+			refuse(CodeExpression, "a function without all of its arguments", "")
+		}
+		var next []solution
+		for _, s := range sols {
+			next = append(next, t.unifyValue(pattern, args[i], s)...)
+		}
+		sols = next
+	}
+	var out []solution
+	for _, s := range sols {
+		out = append(out, t.solve(r.Body, s)...)
+	}
+	return out
+}
+
+// checkConflict refuses a rule that may have two values for one row: OPA stops
+// there with an error, and so allows nothing, where a choice might allow.
+func (t *translator) checkConflict(rules []*ast.Rule, v value) {
+	for i, a := range v {
+		for _, b := range v[i+1:] {
+			if sqlgen.Simplify(sqlgen.And{a.when, b.when, differ(a.op, b.op)}) != sqlgen.Predicate(sqlgen.False) {
+				t.rule, t.expr = rules[0], rules[0].Body[0]
+				refuse(CodeConflict, "the rule may have two values for one row", "make the bodies exclude each other, or use else")
+			}
+		}
+	}
+}
+
+// differ is a condition that is true at least where two values differ.
+func differ(a, b operand) sqlgen.Predicate {
+	ka, okA := a.(known)
+	kb, okB := b.(known)
+	if okA && okB {
+		return sqlgen.Const(ka.v.Compare(kb.v) != 0)
+	}
+	sa, okA := a.(scalar)
+	sb, okB := b.(scalar)
+	if okA && okB && sa == sb {
+		return sqlgen.False
+	}
+	return sqlgen.True
+}
+
+// merge joins the alternatives with the same known value.
+func merge(v value) value {
+	if len(v) < 2 {
+		return v
+	}
+	at := map[string]int{}
+	var out value
+	for _, a := range v {
+		k, ok := a.op.(known)
+		if !ok {
+			out = append(out, a)
+			continue
+		}
+		key := fmt.Sprintf("%d %v", rankOfValue(k.v), k.v)
+		if i, ok := at[key]; ok {
+			out[i].when = disjunction([]sqlgen.Predicate{out[i].when, a.when})
+			continue
+		}
+		at[key] = len(out)
+		out = append(out, a)
+	}
+	return out
+}
+
+// partialRule is a rule that defines a set or an object.
+func (t *translator) partialRule(rules []*ast.Rule) value {
+	var set ruleSet
+	for _, r := range rules {
+		t.rule = r
+		ref := r.Head.Ref()
+		keys := ref[len(ref.GroundPrefix()):]
+		multi := r.Head.RuleKind() == ast.MultiValue
+		if multi && len(keys) > 0 || !multi && len(keys) != 1 {
+			t.expr = r.Body[0]
+			refuse(CodeReference, "a rule with several variable keys", "use one key")
+		}
+		for _, s := range t.bodySolutions(r, nil) {
+			keyTerm := r.Head.Key
+			if !multi {
+				keyTerm = keys[0]
+			}
+			for _, k := range t.eval(keyTerm, s) {
+				if multi {
+					set.entries = append(set.entries, entry{k.when, k.val, nil})
+					continue
+				}
+				for _, v := range t.eval(r.Head.Value, k.solution) {
+					set.entries = append(set.entries, entry{v.when, k.val, v.val})
+				}
+			}
+		}
+	}
+	t.checkKeys(rules, set)
+	return value{{sqlgen.True, set}}
+}
+
+// checkKeys refuses an object that may have two values for one key.
+func (t *translator) checkKeys(rules []*ast.Rule, set ruleSet) {
+	for i, a := range set.entries {
+		for _, b := range set.entries[i+1:] {
+			if a.val == nil {
+				continue
+			}
+			var differs []sqlgen.Predicate
+			for _, x := range a.val {
+				for _, y := range b.val {
+					differs = append(differs, conjunction(x.when, y.when, differ(x.op, y.op)))
+				}
+			}
+			both := sqlgen.And{a.when, b.when, compareValues(sqlgen.EQ, a.key, b.key), disjunction(differs)}
+			if sqlgen.Simplify(both) != sqlgen.Predicate(sqlgen.False) {
+				t.rule, t.expr = rules[0], rules[0].Body[0]
+				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
+			}
+		}
+	}
+}

@@ -1,0 +1,302 @@
+package compiler
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// Schema says how rows look to a policy: a row document for each resource.
+type Schema struct {
+	Resources map[string]*Resource
+	Params    []Param // of all resources
+}
+
+// Resource is a table and its row document.
+type Resource struct {
+	Name   string
+	Table  string
+	Root   ast.Ref // where the document stands, such as input.object
+	Fields []Field // sorted by path
+	Params []Param // of the schema and of this resource, sorted by path
+}
+
+// Field is a part of the row document: a column, or a constant.
+type Field struct {
+	Path   []string // below the root
+	Const  ast.Value
+	Column sqlgen.Column
+	Null   ast.Value // what the policy sees where the column is NULL; nil: nothing, the key is missing
+	Nanos  bool      // a timestamp is nanoseconds since the epoch, not a string
+}
+
+// Param is a part of the known input that stays a bind argument.
+type Param struct {
+	Path ast.Ref // such as input.subject.id
+	Type sqlgen.Type
+}
+
+// ReadSchema reads a schema file.
+func ReadSchema(path string) (*Schema, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Error{Code: CodeSchemaSyntax, Reason: fmt.Sprintf("reading schema: %v", err)}
+	}
+	return ParseSchema(text)
+}
+
+// ParseSchema reads a schema, in YAML or JSON. All problems are reported at once,
+// as [Errors].
+func ParseSchema(text []byte) (*Schema, error) {
+	var file struct {
+		Resources map[string]resourceFile `yaml:"resources"`
+		Params    map[string]string       `yaml:"params"`
+	}
+	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
+		return nil, Errors{{Code: CodeSchemaSyntax, Reason: "the schema is not valid: " + yaml.FormatError(err, false, true)}}
+	}
+	p := schemaParser{}
+	s := &Schema{Resources: map[string]*Resource{}, Params: p.params("params", file.Params)}
+	if len(file.Resources) == 0 {
+		p.fail(CodeSchemaSyntax, "resources", "the schema has no resources", "write resources: {name: {table: …, root: …, fields: …}}")
+	}
+	for _, name := range slices.Sorted(maps.Keys(file.Resources)) {
+		r := p.resource(name, file.Resources[name])
+		r.Params = append(r.Params, s.Params...)
+		slices.SortFunc(r.Params, func(a, b Param) int { return a.Path.Compare(b.Path) })
+		s.Resources[name] = r
+	}
+	if len(p.errs) > 0 {
+		return nil, p.errs
+	}
+	return s, nil
+}
+
+// Resource is the resource of the name.
+func (s *Schema) Resource(name string) (*Resource, error) {
+	if r, ok := s.Resources[name]; ok {
+		return r, nil
+	}
+	return nil, &Error{
+		Code:   CodeSchemaResource,
+		Reason: fmt.Sprintf("the schema has no resource %q", name),
+		Hint:   "it has " + strings.Join(slices.Sorted(maps.Keys(s.Resources)), ", "),
+	}
+}
+
+type resourceFile struct {
+	Table  string                    `yaml:"table"`
+	Root   string                    `yaml:"root"`
+	Fields map[string]map[string]any `yaml:"fields"`
+	Params map[string]string         `yaml:"params"`
+}
+
+type schemaParser struct{ errs Errors }
+
+func (p *schemaParser) fail(code Code, where, reason, hint string) {
+	p.errs = append(p.errs, &Error{Code: code, Reason: where + ": " + reason, Hint: hint})
+}
+
+func (p *schemaParser) resource(name string, f resourceFile) *Resource {
+	where := "resources." + name
+	r := &Resource{Name: name, Table: f.Table, Params: p.params(where+".params", f.Params)}
+	switch err := sqlgen.CheckName(f.Table); {
+	case f.Table == "":
+		p.fail(CodeSchemaName, where, "table is missing", "")
+	case err != nil:
+		p.fail(CodeSchemaName, where+".table", err.Error(), "")
+	}
+	if f.Root == "" {
+		f.Root = "input.object"
+	}
+	root, err := inputRef(f.Root)
+	if err != nil {
+		p.fail(CodeSchemaRoot, where+".root", err.Error(), "write a path below input, such as input.object")
+	}
+	r.Root = root
+	columns := map[string]string{}
+	for _, path := range slices.Sorted(maps.Keys(f.Fields)) {
+		at := where + ".fields." + path
+		field, ok := p.field(at, path, f.Fields[path])
+		if !ok {
+			continue
+		}
+		if field.Const == nil {
+			if other, taken := columns[field.Column.Name]; taken {
+				p.fail(CodeSchemaColumn, at, fmt.Sprintf("column %q is already field %q", field.Column.Name, other), "a column is one field")
+			}
+			columns[field.Column.Name] = path
+		}
+		r.Fields = append(r.Fields, field)
+	}
+	if len(f.Fields) == 0 {
+		p.fail(CodeSchemaColumn, where, "it has no fields", "")
+	}
+	for i, a := range r.Fields {
+		for _, b := range r.Fields[i+1:] {
+			if isPrefix(a.Path, b.Path) {
+				p.fail(CodeSchemaName, where+".fields", fmt.Sprintf("field %s stands inside field %s",
+					strings.Join(b.Path, "."), strings.Join(a.Path, ".")), "a field is a column or holds other fields, not both")
+			}
+		}
+	}
+	return r
+}
+
+func isPrefix(a, b []string) bool {
+	return len(a) <= len(b) && slices.Equal(a, b[:len(a)])
+}
+
+func (p *schemaParser) field(at, path string, f map[string]any) (Field, bool) {
+	errs := len(p.errs)
+	field := Field{Path: strings.Split(path, ".")}
+	if slices.Contains(field.Path, "") {
+		p.fail(CodeSchemaName, at, fmt.Sprintf("bad path %q", path), "")
+	}
+	known := []string{"absent", "as", "column", "const", "not_null", "null", "type"}
+	for _, k := range slices.Sorted(maps.Keys(f)) {
+		if !slices.Contains(known, k) {
+			p.fail(CodeSchemaSyntax, at, fmt.Sprintf("unknown key %q", k), "a field has "+strings.Join(known, ", "))
+		}
+	}
+	if v, ok := f["const"]; ok {
+		if len(f) > 1 {
+			p.fail(CodeSchemaColumn, at, "a constant has no other keys", "")
+		}
+		field.Const = p.value(at+".const", v)
+		return field, len(p.errs) == errs
+	}
+	p.column(at, f, &field)
+	p.null(at, f, &field)
+	return field, len(p.errs) == errs
+}
+
+func (p *schemaParser) column(at string, f map[string]any, field *Field) {
+	field.Column.Name = p.text(at, f, "column")
+	if field.Column.Name == "" {
+		p.fail(CodeSchemaColumn, at, "it has neither column nor const", "")
+	} else if err := sqlgen.CheckName(field.Column.Name); err != nil {
+		p.fail(CodeSchemaName, at+".column", err.Error(), "")
+	} else if strings.Contains(field.Column.Name, ".") {
+		p.fail(CodeSchemaName, at+".column", fmt.Sprintf("bad name %q: a column is not qualified", field.Column.Name), "")
+	}
+	t, err := sqlgen.ParseType(p.text(at, f, "type"))
+	if err != nil {
+		p.fail(CodeSchemaType, at, err.Error(), "")
+	}
+	field.Column.Type = t
+	field.Column.NotNull = p.flag(at, f, "not_null")
+	switch as := p.text(at, f, "as"); {
+	case as == "":
+	case as != "unix_ns":
+		p.fail(CodeSchemaSyntax, at+".as", fmt.Sprintf("unknown form %q", as), "the only other form is unix_ns")
+	case t != sqlgen.Type{Kind: sqlgen.KindTimestamptz}:
+		p.fail(CodeSchemaSyntax, at+".as", "only a timestamptz can be unix_ns", "")
+	default:
+		field.Nanos = true
+	}
+}
+
+func (p *schemaParser) null(at string, f map[string]any, field *Field) {
+	shown, given := f["null"]
+	absent := p.flag(at, f, "absent")
+	switch {
+	case field.Column.NotNull && absent:
+		p.fail(CodeSchemaNull, at, "a column that is not_null can't be absent", "")
+	case field.Column.NotNull && given:
+		p.fail(CodeSchemaNull, at, `a column that is not_null has no "null"`, "")
+	case absent && given:
+		p.fail(CodeSchemaNull, at, `it is absent and has a "null"`, "NULL is shown as a missing key or as a value, not both")
+	case absent, field.Column.NotNull:
+		return
+	}
+	field.Null = ast.NullValue
+	if given {
+		v := p.value(at+".null", shown)
+		if !isScalar(v) {
+			p.fail(CodeSchemaNull, at+".null", "want a JSON scalar", "")
+		}
+		field.Null = v
+	}
+}
+
+func isScalar(v ast.Value) bool {
+	switch v.(type) {
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *schemaParser) value(at string, v any) ast.Value {
+	out, err := ast.InterfaceToValue(v)
+	if err != nil {
+		p.fail(CodeSchemaSyntax, at, fmt.Sprintf("not a JSON value: %v", err), "")
+		return ast.NullValue
+	}
+	return out
+}
+
+func (p *schemaParser) text(at string, f map[string]any, key string) string {
+	v, ok := f[key]
+	if !ok {
+		return ""
+	}
+	s, ok := v.(string)
+	if !ok {
+		p.fail(CodeSchemaSyntax, at+"."+key, fmt.Sprintf("want text, have %v", v), "")
+	}
+	return s
+}
+
+func (p *schemaParser) flag(at string, f map[string]any, key string) bool {
+	v, ok := f[key]
+	if !ok {
+		return false
+	}
+	b, ok := v.(bool)
+	if !ok {
+		p.fail(CodeSchemaSyntax, at+"."+key, fmt.Sprintf("want true or false, have %v", v), "")
+	}
+	return b
+}
+
+func (p *schemaParser) params(where string, m map[string]string) []Param {
+	var out []Param
+	for _, path := range slices.Sorted(maps.Keys(m)) {
+		ref, err := inputRef(path)
+		if err != nil {
+			p.fail(CodeSchemaName, where, err.Error(), "a parameter is a path below input, such as input.subject.id")
+			continue
+		}
+		t, err := sqlgen.ParseType(m[path])
+		if err != nil {
+			p.fail(CodeSchemaType, where+"."+path, err.Error(), "")
+			continue
+		}
+		out = append(out, Param{ref, t})
+	}
+	return out
+}
+
+// inputRef reads a path below input whose parts are all constant.
+func inputRef(s string) (ast.Ref, error) {
+	ref, err := ast.ParseRef(s)
+	if err != nil || !ref.HasPrefix(ast.InputRootRef) || len(ref) < 2 || !ref.IsGround() {
+		return nil, fmt.Errorf("%q is no path below input", s)
+	}
+	for _, t := range ref[1:] {
+		if _, ok := t.Value.(ast.String); !ok {
+			return nil, fmt.Errorf("%q is no path below input: its parts are keys", s)
+		}
+	}
+	return ref, nil
+}

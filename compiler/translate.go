@@ -1,0 +1,423 @@
+package compiler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/rego"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// maxSolutions bounds the ways in which one body can be satisfied, and so the time
+// and the size of the SQL.
+const maxSolutions = 10000
+
+// translator turns the rules of one residual into conditions.
+type translator struct {
+	ctx      context.Context
+	residual *rego.Residual
+	doc      *document
+	memo     map[string]value // of rules without arguments
+	depth    int
+	expr     *ast.Expr // the expression at hand, for errors
+	rule     *ast.Rule // the rule at hand, for errors
+}
+
+// refusal carries an Error from deep inside an expression to the translation's
+// edge, where it is returned.
+type refusal struct{ err *Error }
+
+func refuse(code Code, reason, hint string) {
+	panic(refusal{&Error{Code: code, Reason: reason, Hint: hint}})
+}
+
+// translate is the condition under which one of the residual's queries is true.
+func translate(ctx context.Context, residual *rego.Residual, doc *document) (p sqlgen.Predicate, err error) {
+	t := &translator{ctx: ctx, residual: residual, doc: doc, memo: map[string]value{}}
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case refusal:
+			p, err = nil, t.locate(r.err)
+		default:
+			panic(r)
+		}
+	}()
+	any := make([]sqlgen.Predicate, len(residual.Queries))
+	for i, q := range residual.Queries {
+		any[i] = t.holds(q, nil)
+	}
+	return disjunction(any), nil
+}
+
+// locate adds the place in the policy.
+func (t *translator) locate(e *Error) *Error {
+	if t.expr == nil {
+		return e
+	}
+	e.Expression = t.expr.String()
+	loc := t.expr.Location
+	if loc == nil && t.rule != nil {
+		loc = t.rule.Loc()
+	}
+	if loc != nil {
+		if len(loc.Text) > 0 && loc.File != "" {
+			e.Expression = string(loc.Text)
+		}
+		at := positionOf(loc)
+		e.Position = &at
+	}
+	return e
+}
+
+// env binds the variables of a body. It is a list, so that the ways in which a
+// body can be satisfied share what they have in common.
+type env struct {
+	outer *env
+	name  ast.Var
+	val   value
+}
+
+func (e *env) get(name ast.Var) (value, bool) {
+	for ; e != nil; e = e.outer {
+		if e.name == name {
+			return e.val, true
+		}
+	}
+	return nil, false
+}
+
+func (e *env) bind(name ast.Var, v value) *env { return &env{e, name, v} }
+
+// solution is a way to satisfy a body: what must hold, and what the variables are.
+type solution struct {
+	when sqlgen.Predicate
+	env  *env
+}
+
+func (s solution) and(p sqlgen.Predicate) []solution {
+	when := conjunction(s.when, p)
+	if when == sqlgen.Predicate(sqlgen.False) {
+		return nil
+	}
+	return []solution{{when, s.env}}
+}
+
+// holds is the condition under which the body has a solution.
+func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
+	sols := t.solve(body, solution{sqlgen.True, e})
+	any := make([]sqlgen.Predicate, len(sols))
+	for i, s := range sols {
+		any[i] = s.when
+	}
+	return disjunction(any)
+}
+
+// solve finds the solutions of a body, an expression after the other. Expressions
+// whose variables are not bound yet wait for those that bind them.
+func (t *translator) solve(body ast.Body, start solution) []solution {
+	if err := t.ctx.Err(); err != nil {
+		panic(refusal{&Error{Code: CodeEval, Reason: fmt.Sprintf("translating: %v", err)}})
+	}
+	waiting := slices.Clone([]*ast.Expr(body))
+	sols := []solution{start}
+	for len(waiting) > 0 && len(sols) > 0 {
+		i := slices.IndexFunc(waiting, func(e *ast.Expr) bool { return t.ready(e, sols[0].env) })
+		if i < 0 {
+			i = 0 // it will say which variable is unbound
+		}
+		expr := waiting[i]
+		waiting = slices.Delete(waiting, i, i+1)
+		var next []solution
+		for _, s := range sols {
+			next = append(next, t.step(expr, s)...)
+		}
+		if sols = next; len(sols) > maxSolutions {
+			refuse(CodeExpression, fmt.Sprintf("it can be satisfied in more than %d ways", maxSolutions), "move the loop into a set that is known")
+		}
+	}
+	return sols
+}
+
+// ready reports whether the variables that the expression only reads are bound.
+func (t *translator) ready(expr *ast.Expr, e *env) bool {
+	terms, ok := expr.Terms.([]*ast.Term)
+	if !ok || expr.Negated {
+		return !expr.Negated || t.bound(expr, e)
+	}
+	if expr.IsEquality() || expr.IsAssignment() {
+		return t.readable(terms[1], e) && t.bindable(terms[2], e) || t.readable(terms[2], e) && t.bindable(terms[1], e)
+	}
+	arity := t.arity(terms)
+	for _, arg := range terms[1:min(arity+1, len(terms))] {
+		if !t.readable(arg, e) {
+			return false
+		}
+	}
+	return true
+}
+
+// bound reports whether all variables of a negated expression are bound, but for
+// the wildcards, which are its own.
+func (t *translator) bound(expr *ast.Expr, e *env) bool {
+	free := false
+	ast.WalkVars(expr, func(v ast.Var) bool {
+		if _, ok := e.get(v); !ok && !v.IsWildcard() && !ast.RootDocumentNames.Contains(ast.NewTerm(v)) && !ast.ReservedVars.Contains(v) {
+			free = true
+		}
+		return free
+	})
+	return !free
+}
+
+// readable: a term whose value can be computed, loops included.
+func (t *translator) readable(term *ast.Term, e *env) bool {
+	switch v := term.Value.(type) {
+	case ast.Var:
+		_, ok := e.get(v)
+		return ok || ast.RootDocumentNames.Contains(term)
+	case ast.Ref:
+		return t.readable(v[0], e)
+	case *ast.Array:
+		return !v.Until(func(x *ast.Term) bool { return !t.readable(x, e) })
+	case ast.Set:
+		return !v.Until(func(x *ast.Term) bool { return !t.readable(x, e) })
+	default:
+		return true
+	}
+}
+
+// bindable: a term that can be read, or that a value can be bound to.
+func (t *translator) bindable(term *ast.Term, e *env) bool {
+	switch v := term.Value.(type) {
+	case ast.Var:
+		return true
+	case *ast.Array:
+		return !v.Until(func(x *ast.Term) bool { return !t.bindable(x, e) })
+	default:
+		return t.readable(term, e)
+	}
+}
+
+// step is what an expression makes of a solution.
+func (t *translator) step(expr *ast.Expr, s solution) []solution {
+	t.expr = expr
+	if len(expr.With) > 0 {
+		refuse(CodeWith, "a with modifier on an expression that depends on the row", "pass the value as an argument of a function")
+	}
+	if expr.Negated {
+		positive := expr.Complement()
+		return s.and(sqlgen.Not{Of: t.holds(ast.Body{positive}, s.env)})
+	}
+	switch terms := expr.Terms.(type) {
+	case *ast.Term:
+		return t.truthy(terms, s)
+	case []*ast.Term:
+		if expr.IsEquality() || expr.IsAssignment() {
+			return t.unify(terms[1], terms[2], s)
+		}
+		return t.call(terms, s)
+	case *ast.SomeDecl:
+		return []solution{s}
+	case *ast.Not:
+		return s.and(sqlgen.Not{Of: t.holds(terms.Body, s.env)})
+	case *ast.LogicalAnd:
+		return s.and(conjunction(t.holds(terms.Lhs, s.env), t.holds(terms.Rhs, s.env)))
+	case *ast.LogicalOr:
+		return s.and(disjunction([]sqlgen.Predicate{t.holds(terms.Lhs, s.env), t.holds(terms.Rhs, s.env)}))
+	case *ast.Every:
+		refuse(CodeExpression, "every over a value of the row has no translation", "write the condition with not and a helper rule over known values")
+	default:
+		refuse(CodeExpression, "this form of expression has no translation", "")
+	}
+	return nil
+}
+
+// truthy: an expression that is a term is true where it is defined and not false.
+func (t *translator) truthy(term *ast.Term, s solution) []solution {
+	var out []solution
+	for _, f := range t.eval(term, s) {
+		out = append(out, f.and(isTruthy(f.val))...)
+	}
+	return out
+}
+
+func isTruthy(v value) sqlgen.Predicate {
+	any := make([]sqlgen.Predicate, len(v))
+	for i, a := range v {
+		any[i] = conjunction(a.when, operandTruthy(a.op))
+	}
+	return disjunction(any)
+}
+
+func operandTruthy(op operand) sqlgen.Predicate {
+	switch op := op.(type) {
+	case known:
+		return sqlgen.Const(op.v.Compare(ast.Boolean(false)) != 0)
+	case scalar:
+		if sqlgen.TypeOf(op.e).Kind == sqlgen.KindBool {
+			return sqlgen.Holds{Of: op.e, Want: true}
+		}
+	case jsonValue:
+		return sqlgen.Compare{Op: sqlgen.NE, L: op.e, R: sqlgen.JSON("false")}
+	case element:
+		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+	}
+	return sqlgen.True
+}
+
+// unify makes two terms equal, binding the variables that are free.
+func (t *translator) unify(a, b *ast.Term, s solution) []solution {
+	if t.free(a, s.env) {
+		a, b = b, a
+	}
+	if t.free(a, s.env) {
+		refuse(CodeExpression, "neither side has a value", "")
+	}
+	var out []solution
+	for _, f := range t.eval(a, s) {
+		out = append(out, t.unifyValue(b, f.val, f.solution)...)
+	}
+	return out
+}
+
+// free reports whether the term is, or has in an array pattern, a variable without
+// a value.
+func (t *translator) free(term *ast.Term, e *env) bool {
+	switch v := term.Value.(type) {
+	case ast.Var:
+		return !t.readable(term, e)
+	case *ast.Array:
+		return v.Until(func(x *ast.Term) bool { return t.free(x, e) })
+	default:
+		return false
+	}
+}
+
+func (t *translator) unifyValue(pattern *ast.Term, v value, s solution) []solution {
+	if name, ok := pattern.Value.(ast.Var); ok && t.free(pattern, s.env) {
+		for _, a := range v {
+			if _, loop := a.op.(element); loop {
+				refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
+			}
+		}
+		out := s.and(v.defined())
+		for i := range out {
+			out[i].env = out[i].env.bind(name, v)
+		}
+		return out
+	}
+	if t.free(pattern, s.env) {
+		return t.unifyArray(pattern.Value.(*ast.Array), v, s)
+	}
+	var out []solution
+	for _, f := range t.eval(pattern, s) {
+		out = append(out, f.and(compareValues(sqlgen.EQ, v, f.val))...)
+	}
+	return out
+}
+
+// unifyArray matches an array pattern with free variables against arrays whose
+// length is known.
+func (t *translator) unifyArray(pattern *ast.Array, v value, s solution) []solution {
+	var out []solution
+	for _, a := range v {
+		var elems []value
+		switch op := a.op.(type) {
+		case known:
+			arr, ok := op.v.(*ast.Array)
+			if !ok {
+				continue
+			}
+			arr.Foreach(func(e *ast.Term) { elems = append(elems, knownValue(e.Value)) })
+		case list:
+			if op.set {
+				continue
+			}
+			elems = op.elems
+		case scalar, object, ruleSet:
+			continue
+		default:
+			refuse(CodeReference, "an array of the row matched against a pattern", "compare its elements")
+		}
+		if len(elems) != pattern.Len() {
+			continue
+		}
+		sols := s.and(a.when)
+		for i, e := range elems {
+			var next []solution
+			for _, sol := range sols {
+				next = append(next, t.unifyValue(pattern.Elem(i), e, sol)...)
+			}
+			sols = next
+		}
+		out = append(out, sols...)
+	}
+	return out
+}
+
+// arity is the number of arguments of the function that terms call.
+func (t *translator) arity(terms []*ast.Term) int {
+	ref, ok := terms[0].Value.(ast.Ref)
+	if !ok {
+		return len(terms) - 1
+	}
+	if n, ok := isBuiltin(ref.String()); ok {
+		return n
+	}
+	if rules, n := t.residual.Rules(ref); n == len(ref) {
+		return len(rules[0].Head.Args)
+	}
+	return len(terms) - 1
+}
+
+// call is a function called as an expression: with a last argument for its result,
+// or for its truth.
+func (t *translator) call(terms []*ast.Term, s solution) []solution {
+	arity := t.arity(terms)
+	type partial struct {
+		solution
+		args []value
+	}
+	parts := []partial{{s, nil}}
+	for _, arg := range terms[1:min(arity+1, len(terms))] {
+		var next []partial
+		for _, p := range parts {
+			for _, f := range t.eval(arg, p.solution) {
+				next = append(next, partial{f.solution, append(p.args[:len(p.args):len(p.args)], f.val)})
+			}
+		}
+		parts = next
+	}
+	var out []solution
+	for _, p := range parts {
+		result := t.apply(terms[0], p.args)
+		if len(terms) > arity+1 {
+			out = append(out, t.unifyValue(terms[arity+1], result, p.solution)...)
+			continue
+		}
+		out = append(out, p.and(isTruthy(result))...)
+	}
+	return out
+}
+
+func (t *translator) apply(operator *ast.Term, args []value) value {
+	ref, ok := operator.Value.(ast.Ref)
+	if !ok {
+		refuse(CodeExpression, "a call of something that is no function", "")
+	}
+	if _, ok := isBuiltin(ref.String()); ok {
+		return t.callBuiltin(ref.String(), args)
+	}
+	if !t.residual.Owns(ref) {
+		refuse(CodeExpression, ref.String()+" was not evaluated", "")
+	}
+	rules, n := t.residual.Rules(ref)
+	if n != len(ref) {
+		return nil // no definition is left of it
+	}
+	return t.ruleValue(rules, args)
+}

@@ -1,0 +1,274 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// value is a Rego term that may depend on the row: one of several operands, each
+// under its condition. The conditions exclude each other. Where none holds, the
+// term is undefined.
+type value []alt
+
+type alt struct {
+	when sqlgen.Predicate
+	op   operand
+}
+
+// operand is a Rego value, known or read from the row. Under its alternative's
+// condition it is never undefined and its SQL is never NULL.
+type operand interface{ operand() }
+
+type (
+	// known is a value that does not depend on the row.
+	known struct{ v ast.Value }
+	// scalar is a SQL value of a type that is one JSON type to the policy.
+	scalar struct {
+		e     sqlgen.Expr
+		nanos bool // a timestamp seen as a number
+	}
+	// column of an array type, or such a parameter.
+	array struct{ e sqlgen.Expr }
+	// jsonValue is a jsonb value of any JSON type.
+	jsonValue struct{ e sqlgen.Expr }
+	// object is a part of the input that holds fields.
+	object struct{ n *node }
+	// list is an array or set literal with parts that depend on the row.
+	list struct {
+		elems []value
+		set   bool
+	}
+	// ruleSet is a partial set or object rule.
+	ruleSet struct{ entries []entry }
+	// element is some element of a collection: what coll[_] stands for.
+	element struct{ of operand }
+)
+
+// entry is a member of a partial set (val is nil) or object.
+type entry struct {
+	when sqlgen.Predicate
+	key  value
+	val  value
+}
+
+func (known) operand()     {}
+func (scalar) operand()    {}
+func (array) operand()     {}
+func (jsonValue) operand() {}
+func (object) operand()    {}
+func (list) operand()      {}
+func (ruleSet) operand()   {}
+func (element) operand()   {}
+
+func knownValue(v ast.Value) value { return value{{sqlgen.True, known{v}}} }
+
+// truth is a boolean that is true exactly where p is.
+func truth(p sqlgen.Predicate) value {
+	return value{
+		{p, known{ast.Boolean(true)}},
+		{sqlgen.Not{Of: p}, known{ast.Boolean(false)}},
+	}
+}
+
+// defined is the condition under which the value is not undefined.
+func (v value) defined() sqlgen.Predicate {
+	any := make(sqlgen.Or, len(v))
+	for i, a := range v {
+		any[i] = a.when
+	}
+	return disjunction(any)
+}
+
+// constant is the value where it depends on nothing.
+func (v value) constant() (ast.Value, bool) {
+	if len(v) != 1 || v[0].when != sqlgen.Predicate(sqlgen.True) {
+		return nil, false
+	}
+	k, ok := v[0].op.(known)
+	return k.v, ok
+}
+
+// under is the value where a condition holds, and undefined elsewhere.
+func (v value) under(p sqlgen.Predicate) value {
+	out := make(value, len(v))
+	for i, a := range v {
+		out[i] = alt{conjunction(p, a.when), a.op}
+	}
+	return out
+}
+
+// fieldValue is what the policy sees of a column.
+func fieldValue(f *Field) value {
+	var op operand
+	switch {
+	case f.Column.Type.Array:
+		op = array{f.Column}
+	case f.Column.Type.Kind == sqlgen.KindJSONB:
+		op = jsonValue{f.Column}
+	default:
+		op = scalar{f.Column, f.Nanos}
+	}
+	if f.Column.NotNull {
+		return value{{sqlgen.True, op}}
+	}
+	v := value{{sqlgen.NotNull(f.Column), op}}
+	if f.Null != nil {
+		v = append(v, alt{sqlgen.Null{Of: f.Column}, known{f.Null}})
+	}
+	return v
+}
+
+func paramValue(p *Param) value {
+	e := sqlgen.Param{Name: p.Path.String(), Type: p.Type}
+	switch {
+	case p.Type.Array:
+		return value{{sqlgen.True, array{e}}}
+	case p.Type.Kind == sqlgen.KindJSONB:
+		return value{{sqlgen.True, jsonValue{e}}}
+	default:
+		return value{{sqlgen.True, scalar{e: e}}}
+	}
+}
+
+func (n *node) asValue() value {
+	switch {
+	case n.field != nil:
+		return fieldValue(n.field)
+	case n.param != nil:
+		return paramValue(n.param)
+	case n.children != nil:
+		return value{{sqlgen.True, object{n}}}
+	default:
+		return knownValue(n.known)
+	}
+}
+
+// conjunction joins conditions without the constants that say nothing.
+func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
+	var out sqlgen.And
+	for _, p := range ps {
+		switch p {
+		case sqlgen.Predicate(sqlgen.True):
+		case sqlgen.Predicate(sqlgen.False):
+			return sqlgen.False
+		default:
+			out = append(out, p)
+		}
+	}
+	switch len(out) {
+	case 0:
+		return sqlgen.True
+	case 1:
+		return out[0]
+	default:
+		return out
+	}
+}
+
+func disjunction(ps []sqlgen.Predicate) sqlgen.Predicate {
+	var out sqlgen.Or
+	for _, p := range ps {
+		switch p {
+		case sqlgen.Predicate(sqlgen.False):
+		case sqlgen.Predicate(sqlgen.True):
+			return sqlgen.True
+		default:
+			out = append(out, p)
+		}
+	}
+	switch len(out) {
+	case 0:
+		return sqlgen.False
+	case 1:
+		return out[0]
+	default:
+		return out
+	}
+}
+
+// rank is the place of a JSON type in Rego's order of all values.
+type rank int
+
+const (
+	rankNull rank = iota
+	rankBool
+	rankNumber
+	rankString
+	rankArray
+	rankObject
+	rankSet
+	rankAny rank = -1 // only the row says
+)
+
+func rankOf(op operand) rank {
+	switch op := op.(type) {
+	case known:
+		return rankOfValue(op.v)
+	case scalar:
+		switch t := sqlgen.TypeOf(op.e); {
+		case op.nanos || t.Numeric():
+			return rankNumber
+		case t.Kind == sqlgen.KindBool:
+			return rankBool
+		default:
+			return rankString
+		}
+	case array:
+		return rankArray
+	case object:
+		return rankObject
+	case list:
+		if op.set {
+			return rankSet
+		}
+		return rankArray
+	case ruleSet:
+		if slices.ContainsFunc(op.entries, func(e entry) bool { return e.val != nil }) {
+			return rankObject
+		}
+		return rankSet
+	default:
+		return rankAny
+	}
+}
+
+func rankOfValue(v ast.Value) rank {
+	switch v.(type) {
+	case ast.Null:
+		return rankNull
+	case ast.Boolean:
+		return rankBool
+	case ast.Number:
+		return rankNumber
+	case ast.String:
+		return rankString
+	case *ast.Array:
+		return rankArray
+	case ast.Object:
+		return rankObject
+	default:
+		return rankSet
+	}
+}
+
+// describe names an operand in an error.
+func describe(op operand) string {
+	switch op := op.(type) {
+	case known:
+		return fmt.Sprintf("%v", op.v)
+	case scalar:
+		return fmt.Sprintf("a %v", sqlgen.TypeOf(op.e))
+	case array:
+		return fmt.Sprintf("a %v", sqlgen.TypeOf(op.e))
+	case jsonValue, element:
+		return "a jsonb value"
+	case object:
+		return "the row's document"
+	default:
+		return "a collection that depends on the row"
+	}
+}

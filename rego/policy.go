@@ -1,0 +1,212 @@
+package rego
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
+	"github.com/open-policy-agent/opa/v1/topdown/print"
+)
+
+// Policy is a set of compiled modules and their data. It is immutable, and safe
+// for concurrent use.
+type Policy struct {
+	source    *ast.Compiler // as written: what full evaluation means
+	desugared *ast.Compiler // without else, which partial evaluation leaves whole
+	store     storage.Store
+	namespace string // of the rules of a residual, below data
+}
+
+// Load reads and compiles policies. Errors of the policies' text are OPA's
+// ast.Errors, with positions.
+func Load(_ context.Context, from ...Source) (*Policy, error) {
+	s := sources{modules: map[string]*ast.Module{}, data: map[string]any{}}
+	for _, src := range from {
+		if err := src(&s); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.modules) == 0 {
+		return nil, errors.New("no policy: no Rego file is there")
+	}
+	p := &Policy{store: inmem.NewFromObject(s.data), namespace: freeNamespace(s.modules)}
+	var err error
+	if p.source, err = compile(s.modules); err != nil {
+		return nil, err
+	}
+	plain := make(map[string]*ast.Module, len(s.modules))
+	for name, m := range s.modules {
+		plain[name] = desugarElse(m)
+	}
+	if p.desugared, err = compile(plain); err != nil {
+		return nil, fmt.Errorf("rewriting else: %w", err)
+	}
+	return p, nil
+}
+
+func compile(modules map[string]*ast.Module) (*ast.Compiler, error) {
+	c := ast.NewCompiler().WithEnablePrintStatements(false)
+	c.Compile(modules)
+	if c.Failed() {
+		return nil, c.Errors
+	}
+	return c, nil
+}
+
+// freeNamespace is a name below data that no package of the policy uses.
+func freeNamespace(modules map[string]*ast.Module) string {
+	name := "residual"
+	for slices.ContainsFunc(mapValues(modules), func(m *ast.Module) bool {
+		return len(m.Package.Path) > 1 && m.Package.Path[1].Equal(ast.StringTerm(name))
+	}) {
+		name += "_"
+	}
+	return name
+}
+
+func mapValues(modules map[string]*ast.Module) []*ast.Module {
+	out := make([]*ast.Module, 0, len(modules))
+	for _, m := range modules {
+		out = append(out, m)
+	}
+	return out
+}
+
+// Reads reports whether the policy mentions a document at, above or below ref.
+func (p *Policy) Reads(ref ast.Ref) bool {
+	found := false
+	p.inputRefs(func(r ast.Ref) {
+		static := r.ConstantPrefix()
+		found = found || static.HasPrefix(ref) || ref.HasPrefix(static)
+	})
+	return found
+}
+
+// InputRefs are the references to the input that the policy mentions, up to their
+// first part that is not a constant, sorted.
+func (p *Policy) InputRefs() []ast.Ref {
+	seen := map[string]ast.Ref{}
+	p.inputRefs(func(r ast.Ref) {
+		static := r.ConstantPrefix()
+		seen[static.String()] = static
+	})
+	out := make([]ast.Ref, 0, len(seen))
+	for _, r := range seen {
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b ast.Ref) int { return a.Compare(b) })
+	return out
+}
+
+func (p *Policy) inputRefs(visit func(ast.Ref)) {
+	for _, m := range p.source.Modules {
+		ast.WalkRefs(m, func(r ast.Ref) bool {
+			if r.HasPrefix(ast.InputRootRef) {
+				visit(r)
+			}
+			return false
+		})
+	}
+}
+
+// Query is an entrypoint of a policy, prepared once and evaluated per input. It is
+// safe for concurrent use.
+type Query struct {
+	policy  *Policy
+	text    string
+	partial rego.PreparedPartialQuery
+	full    rego.PreparedEvalQuery
+}
+
+// Prepare prepares an entrypoint: a reference to a rule, such as
+// data.authz.allow. The query is allowed where the rule's value is true.
+func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error) {
+	ref, err := ast.ParseRef(entrypoint)
+	if err != nil {
+		return nil, fmt.Errorf("query %q: want a reference to a rule such as data.authz.allow", entrypoint)
+	}
+	if !ref.HasPrefix(ast.DefaultRootRef) || len(ref) < 2 || !ref.IsGround() {
+		return nil, fmt.Errorf("query %q: want a reference to a rule such as data.authz.allow", entrypoint)
+	}
+	if len(p.source.GetRules(ref)) == 0 {
+		return nil, fmt.Errorf("query %q: the policy has no such rule%s", entrypoint, p.suggest(ref))
+	}
+	body := ast.NewBody(ast.Equality.Expr(ast.NewTerm(ref), ast.BooleanTerm(true)))
+	q := &Query{policy: p, text: entrypoint}
+	options := func(c *ast.Compiler) []func(*rego.Rego) {
+		return []func(*rego.Rego){
+			rego.Compiler(c), rego.Store(p.store), rego.ParsedQuery(body),
+			rego.ShallowInlining(true), rego.PartialNamespace(p.namespace),
+			rego.PrintHook(discard{}),
+		}
+	}
+	if q.partial, err = rego.New(options(p.desugared)...).PrepareForPartial(ctx); err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
+	}
+	if q.full, err = rego.New(options(p.source)...).PrepareForEval(ctx); err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
+	}
+	return q, nil
+}
+
+// suggest names the rules of the package, when there is such a package.
+func (p *Policy) suggest(ref ast.Ref) string {
+	names := map[string]bool{}
+	for _, m := range p.source.Modules {
+		if !m.Package.Path.Equal(ref[:len(ref)-1]) {
+			continue
+		}
+		for _, r := range m.Rules {
+			names[ref[:len(ref)-1].String()+"."+r.Head.Ref()[0].String()] = true
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	list := make([]string, 0, len(names))
+	for n := range names {
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return "; it has " + strings.Join(list[:min(len(list), 8)], ", ")
+}
+
+// Policy is the policy that the query belongs to.
+func (q *Query) Policy() *Policy { return q.policy }
+
+// String is the entrypoint.
+func (q *Query) String() string { return q.text }
+
+// Eval evaluates the query in full: it is OPA's own decision on one input, and
+// the policy as it was written. An evaluation error allows nothing.
+func (q *Query) Eval(ctx context.Context, input ast.Value) (bool, error) {
+	rs, err := q.full.Eval(ctx, rego.EvalParsedInput(input))
+	if err != nil {
+		return false, fmt.Errorf("evaluating %s: %w", q.text, err)
+	}
+	return len(rs) > 0, nil
+}
+
+// Partial evaluates the query as far as it goes without the unknowns, which are
+// references into the input.
+func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref) (*Residual, error) {
+	terms := make([]*ast.Term, len(unknowns))
+	for i, u := range unknowns {
+		terms[i] = ast.NewTerm(u)
+	}
+	pq, err := q.partial.Partial(ctx, rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms))
+	if err != nil {
+		return nil, fmt.Errorf("partially evaluating %s: %w", q.text, err)
+	}
+	return newResidual(pq, q.policy.namespace), nil
+}
+
+type discard struct{}
+
+func (discard) Print(print.Context, string) error { return nil }

@@ -1,0 +1,133 @@
+package sqlgen
+
+// Expr is a SQL value: a column, a bind argument, or something computed of them.
+type Expr interface{ expr() }
+
+// Column is a column of the table that the predicate is about.
+type Column struct {
+	Table   string // alias or name to qualify with; "" for none
+	Name    string
+	Type    Type
+	NotNull bool // the column can't be NULL
+}
+
+// Param is a bind argument whose value comes later, by [Bind]. It is never NULL.
+type Param struct {
+	Name string
+	Type Type
+}
+
+// Text is the text of a scalar as its row document shows it: a uuid in its
+// canonical form, a timestamp in RFC 3339 (UTC, no trailing zeros), an enum's
+// label, an inet without the mask of a single host.
+type Text struct{ Of Expr }
+
+// ToJSON is the value as jsonb, as its row document shows it.
+type ToJSON struct{ Of Expr }
+
+// ToNumeric is an exact numeric of a number: of a double precision its shortest
+// decimal, of a timestamp its nanoseconds since the epoch.
+type ToNumeric struct{ Of Expr }
+
+// JSONGet is a member of a jsonb object (Key is text) or an element of a jsonb
+// array (Key is an int ≥ 0). It is NULL where there is none.
+type JSONGet struct{ Of, Key Expr }
+
+// JSONValues is a jsonb array of the values of a jsonb object; of anything else
+// it is an empty array.
+type JSONValues struct{ Of Expr }
+
+// JSONArray is a jsonb array of one element, the value as its row document shows
+// it.
+type JSONArray struct{ Of Expr }
+
+// JSONString is the text of a jsonb string. Of other JSON values it is some
+// text: guard it with [JSONTypeIs].
+type JSONString struct{ Of Expr }
+
+func (Column) expr()     {}
+func (Param) expr()      {}
+func (Literal) expr()    {}
+func (Text) expr()       {}
+func (ToJSON) expr()     {}
+func (ToNumeric) expr()  {}
+func (JSONGet) expr()    {}
+func (JSONValues) expr() {}
+func (JSONArray) expr()  {}
+func (JSONString) expr() {}
+
+// TypeOf is the SQL type of e.
+func TypeOf(e Expr) Type {
+	switch e := e.(type) {
+	case Column:
+		return e.Type
+	case Param:
+		return e.Type
+	case Literal:
+		return e.Type
+	case Text, JSONString:
+		return Type{Kind: KindText}
+	case ToNumeric:
+		return Type{Kind: KindNumeric}
+	default:
+		return Type{Kind: KindJSONB}
+	}
+}
+
+// Nullable reports whether e can be NULL.
+func Nullable(e Expr) bool {
+	switch e := e.(type) {
+	case Column:
+		return !e.NotNull
+	case Param, Literal:
+		return false
+	case JSONGet:
+		return true
+	default:
+		return Nullable(operand(e))
+	}
+}
+
+// operand is what a computed expression is of; nil for columns and arguments.
+// Every computed expression is NULL exactly when its operand is, but [JSONGet].
+func operand(e Expr) Expr {
+	switch e := e.(type) {
+	case Text:
+		return e.Of
+	case ToJSON:
+		return e.Of
+	case ToNumeric:
+		return e.Of
+	case JSONGet:
+		return e.Of
+	case JSONValues:
+		return e.Of
+	case JSONArray:
+		return e.Of
+	case JSONString:
+		return e.Of
+	default:
+		return nil
+	}
+}
+
+// rewriteExpr replaces e's leaves bottom-up by what f makes of them.
+func rewriteExpr(e Expr, f func(Expr) Expr) Expr {
+	switch x := e.(type) {
+	case Text:
+		e = Text{rewriteExpr(x.Of, f)}
+	case ToJSON:
+		e = ToJSON{rewriteExpr(x.Of, f)}
+	case ToNumeric:
+		e = ToNumeric{rewriteExpr(x.Of, f)}
+	case JSONGet:
+		e = JSONGet{rewriteExpr(x.Of, f), rewriteExpr(x.Key, f)}
+	case JSONValues:
+		e = JSONValues{rewriteExpr(x.Of, f)}
+	case JSONArray:
+		e = JSONArray{rewriteExpr(x.Of, f)}
+	case JSONString:
+		e = JSONString{rewriteExpr(x.Of, f)}
+	}
+	return f(e)
+}

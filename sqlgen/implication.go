@@ -1,0 +1,233 @@
+package sqlgen
+
+import "fmt"
+
+// maxPairwise bounds the terms among which every pair is looked at, so that a
+// predicate of thousands of terms costs no square of them.
+const maxPairwise = 64
+
+// sameExpr reports whether two expressions are the same.
+func sameExpr(a, b Expr) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
+
+func samePred(a, b Predicate) bool { return canonical(a) == canonical(b) }
+
+// values of an expression: the set of literals that a leaf demands or forbids.
+type values struct {
+	of   Expr
+	in   map[string]bool // the literals, by their text
+	not  bool            // any value but these
+	null bool            // NULL too
+}
+
+// valuesOf reads a leaf as a set of values of one expression, where it is one.
+func valuesOf(p Predicate) (values, bool) {
+	one := func(e, r Expr, not, null bool) (values, bool) {
+		l, ok := r.(Literal)
+		if !ok || !l.Type.distinguishable() {
+			return values{}, false
+		}
+		return values{e, map[string]bool{l.bare(): true}, not, null}, true
+	}
+	many := func(e, set Expr, not bool) (values, bool) {
+		l, ok := set.(Literal)
+		if !ok || !l.Type.Elem().distinguishable() {
+			return values{}, false
+		}
+		v := values{e, map[string]bool{}, not, false}
+		for _, elem := range l.Elems() {
+			v.in[elem.bare()] = true
+		}
+		return v, true
+	}
+	switch p := p.(type) {
+	case Compare:
+		if p.Op == EQ || p.Op == NE {
+			return one(p.L, p.R, p.Op == NE, false)
+		}
+	case Distinct:
+		return one(p.L, p.R, true, true)
+	case Member:
+		return many(p.Of, p.Set, false)
+	case Excluded:
+		return many(p.Of, p.Set, true)
+	case Holds:
+		return values{p.Of, map[string]bool{fmt.Sprint(p.Want): true}, false, false}, true
+	case Null:
+		return values{p.Of, nil, false, true}, true
+	case Not:
+		v, ok := valuesOf(p.Of)
+		v.not, v.null = !v.not, !v.null
+		return v, ok
+	}
+	return values{}, false
+}
+
+// within reports whether every value of v is one of w.
+func (v values) within(w values) bool {
+	switch {
+	case v.null && !w.null, v.not && !w.not:
+		return false
+	case v.not: // the complements, so the other way round
+		return subset(w.in, v.in)
+	case w.not:
+		return disjoint(v.in, w.in)
+	default:
+		return subset(v.in, w.in)
+	}
+}
+
+func (v values) complement() values {
+	v.not, v.null = !v.not, !v.null
+	return v
+}
+
+func subset(a, b map[string]bool) bool {
+	for k := range a {
+		if !b[k] {
+			return false
+		}
+	}
+	return true
+}
+
+func disjoint(a, b map[string]bool) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	for k := range a {
+		if b[k] {
+			return false
+		}
+	}
+	return true
+}
+
+// implies reports whether q is true whenever p is. It may miss an implication,
+// and never claims one that is not there.
+func implies(p, q Predicate) bool {
+	if samePred(p, q) {
+		return true
+	}
+	switch x := p.(type) {
+	case And:
+		for _, t := range x {
+			if implies(t, q) {
+				return true
+			}
+		}
+	case Or:
+		if len(x) > maxPairwise {
+			return false
+		}
+		for _, t := range x {
+			if !implies(t, q) {
+				return false
+			}
+		}
+		return len(x) > 0
+	}
+	switch x := q.(type) {
+	case And:
+		for _, t := range x {
+			if !implies(p, t) {
+				return false
+			}
+		}
+		return len(x) > 0
+	case Or:
+		for _, t := range x {
+			if implies(p, t) {
+				return true
+			}
+		}
+		return false
+	}
+	if e, ok := notNullOf(q); ok && forbidsNull(p, e) {
+		return true
+	}
+	if n, ok := q.(Not); ok {
+		if null, ok := p.(Null); ok && forbidsNull(n.Of, null.Of) {
+			return true
+		}
+	}
+	if a, b, ok := rangesOf(p, q); ok && a.within(b) {
+		return true
+	}
+	v, okV := valuesOf(p)
+	w, okW := valuesOf(q)
+	return okV && okW && sameExpr(v.of, w.of) && v.within(w)
+}
+
+// excludes reports whether p and q are never both true.
+func excludes(p, q Predicate) bool {
+	if isNegation(p, q) {
+		return true
+	}
+	if null, ok := p.(Null); ok && forbidsNull(q, null.Of) {
+		return true
+	}
+	if null, ok := q.(Null); ok && forbidsNull(p, null.Of) {
+		return true
+	}
+	if a, b, ok := rangesOf(p, q); ok && a.disjoint(b) {
+		return true
+	}
+	v, okV := valuesOf(p)
+	w, okW := valuesOf(q)
+	return okV && okW && sameExpr(v.of, w.of) && v.within(w.complement())
+}
+
+// exhausts reports whether p or q is true of every row.
+func exhausts(p, q Predicate) bool {
+	if isNegation(p, q) {
+		return true
+	}
+	v, okV := valuesOf(p)
+	w, okW := valuesOf(q)
+	if !okV || !okW || !sameExpr(v.of, w.of) {
+		return false
+	}
+	if !Nullable(v.of) {
+		v.null = true
+	}
+	return v.complement().within(w)
+}
+
+func isNegation(p, q Predicate) bool {
+	if n, ok := p.(Not); ok && samePred(n.Of, q) {
+		return true
+	}
+	n, ok := q.(Not)
+	return ok && samePred(n.Of, p)
+}
+
+// notNullOf is e where p says that e is not NULL.
+func notNullOf(p Predicate) (Expr, bool) {
+	if n, ok := p.(Not); ok {
+		if null, ok := n.Of.(Null); ok {
+			return null.Of, true
+		}
+	}
+	return nil, false
+}
+
+// forbidsNull reports whether p is never true where e is NULL.
+func forbidsNull(p Predicate, e Expr) bool {
+	var operandsOf []Expr
+	if strict(p) {
+		operandsOf = operands(p)
+	} else if of, ok := notNullOf(p); ok {
+		operandsOf = []Expr{of}
+	}
+	for _, o := range operandsOf {
+		for ; o != nil; o = operand(o) {
+			if sameExpr(o, e) {
+				return true
+			}
+			if get, ok := o.(JSONGet); ok && sameExpr(operand(get.Key), e) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,65 @@
+package sqlgen
+
+import (
+	"strings"
+)
+
+// inline writes literals out, quoted, for people and for DDL.
+type inline struct{}
+
+func (inline) bind(b *strings.Builder, arg Expr) {
+	p, ok := arg.(Param)
+	if ok {
+		b.WriteString(`:"` + strings.ReplaceAll(p.Name, `"`, `""`) + `"`)
+		return
+	}
+	l := arg.(Literal)
+	if l.Type.Array {
+		b.WriteString("'" + arrayText(l) + "'::" + l.Type.sql())
+		return
+	}
+	switch l.Type.Kind {
+	case KindBool:
+		b.WriteString(strings.ToUpper(l.plain()))
+	case KindInt, KindNumeric:
+		negative(b, l.plain())
+	case KindFloat: // a bare decimal constant would be numeric
+		quoteString(b, l.plain())
+		b.WriteString("::double precision")
+	case KindText:
+		quoteString(b, l.plain())
+	default:
+		quoteString(b, l.plain())
+		b.WriteString("::" + l.Type.sql())
+	}
+}
+
+// negative keeps a minus sign from running into an operator or a cast.
+func negative(b *strings.Builder, number string) {
+	if strings.HasPrefix(number, "-") {
+		b.WriteString("(" + number + ")")
+		return
+	}
+	b.WriteString(number)
+}
+
+// arrayText is an array literal's text inside a SQL string constant.
+func arrayText(l Literal) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, e := range l.Elems() {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		s := e.plain()
+		if l.Type.Kind == KindUUID || l.Type.Numeric() || l.Type.Kind == KindBool {
+			b.WriteString(s)
+			continue
+		}
+		b.WriteByte('"')
+		b.WriteString(strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s))
+		b.WriteByte('"')
+	}
+	b.WriteByte('}')
+	return strings.ReplaceAll(b.String(), "'", "''")
+}

@@ -1,0 +1,207 @@
+package sqlgen
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Literal is a value known when the SQL is made. It is never NULL. In the SQL
+// that runs it is a bind argument; only [Filter.Inline] writes it out.
+//
+// Value's Go type follows from Type:
+//
+//	uuid         uuid.UUID
+//	text, enum   string
+//	bool         bool
+//	int          int64
+//	float        float64
+//	numeric      string, a decimal such as "-12.50"
+//	timestamptz  time.Time (in UTC)
+//	date         string, 2006-01-02
+//	inet         string
+//	jsonb        string, a JSON document
+//	arrays       a slice of the above
+type Literal struct {
+	Type  Type
+	Value any
+}
+
+// UUID is a uuid literal.
+func UUID(v uuid.UUID) Literal { return Literal{Type{Kind: KindUUID}, v} }
+
+// String is a text literal.
+func String(v string) Literal { return Literal{Type{Kind: KindText}, v} }
+
+// Int is an int literal.
+func Int(v int64) Literal { return Literal{Type{Kind: KindInt}, v} }
+
+// Float is a double precision literal.
+func Float(v float64) Literal { return Literal{Type{Kind: KindFloat}, v} }
+
+// Number is a numeric literal; v is a decimal.
+func Number(v string) Literal { return Literal{Type{Kind: KindNumeric}, v} }
+
+// Bool is a boolean literal.
+func Bool(v bool) Literal { return Literal{Type{Kind: KindBool}, v} }
+
+// Timestamp is a timestamptz literal. PostgreSQL keeps microseconds.
+func Timestamp(v time.Time) Literal { return Literal{Type{Kind: KindTimestamptz}, v.UTC()} }
+
+// JSON is a jsonb literal; v is a JSON document.
+func JSON(v string) Literal { return Literal{Type{Kind: KindJSONB}, v} }
+
+// ListOf is an array literal of the given elements, which all have the type t.
+// The elements are sorted and each is kept once.
+func ListOf(t Type, elems []Literal) Literal {
+	elems = slices.Clone(elems)
+	slices.SortFunc(elems, compareLiterals)
+	elems = slices.CompactFunc(elems, func(a, b Literal) bool { return compareLiterals(a, b) == 0 })
+	lit := Literal{Type: t.ArrayOf()}
+	switch t.Kind {
+	case KindUUID:
+		lit.Value = collect[uuid.UUID](elems)
+	case KindBool:
+		lit.Value = collect[bool](elems)
+	case KindInt:
+		lit.Value = collect[int64](elems)
+	case KindFloat:
+		lit.Value = collect[float64](elems)
+	case KindTimestamptz:
+		lit.Value = collect[time.Time](elems)
+	default:
+		lit.Value = collect[string](elems)
+	}
+	return lit
+}
+
+func collect[T any](elems []Literal) []T {
+	out := make([]T, len(elems))
+	for i, e := range elems {
+		out[i] = e.Value.(T)
+	}
+	return out
+}
+
+// Elems are the elements of an array literal.
+func (l Literal) Elems() []Literal {
+	switch v := l.Value.(type) {
+	case []uuid.UUID:
+		return spread(l.Type, v)
+	case []string:
+		return spread(l.Type, v)
+	case []bool:
+		return spread(l.Type, v)
+	case []int64:
+		return spread(l.Type, v)
+	case []float64:
+		return spread(l.Type, v)
+	case []time.Time:
+		return spread(l.Type, v)
+	default:
+		return nil
+	}
+}
+
+func spread[T any](t Type, vs []T) []Literal {
+	out := make([]Literal, len(vs))
+	for i, v := range vs {
+		out[i] = Literal{t.Elem(), v}
+	}
+	return out
+}
+
+func compareLiterals(a, b Literal) int {
+	switch x := a.Value.(type) {
+	case uuid.UUID:
+		y := b.Value.(uuid.UUID)
+		return slices.Compare(x[:], y[:])
+	case int64:
+		return cmp.Compare(x, b.Value.(int64))
+	case float64:
+		return cmp.Compare(x, b.Value.(float64))
+	case time.Time:
+		return x.Compare(b.Value.(time.Time))
+	case bool:
+		return cmp.Compare(fmt.Sprint(x), fmt.Sprint(b.Value))
+	default:
+		return cmp.Compare(fmt.Sprint(a.Value), fmt.Sprint(b.Value))
+	}
+}
+
+// distinguishable reports whether two literals of the type that print
+// differently are different values to PostgreSQL too.
+func (t Type) distinguishable() bool {
+	switch t.Kind {
+	case KindUUID, KindText, KindBool, KindInt, KindFloat, KindTimestamptz, KindDate, KindEnum:
+		return !t.Array
+	default: // 1.0 is 1.00, {"a":1} is {"a": 1}
+		return false
+	}
+}
+
+// plain is a scalar literal's value as text, the way both PostgreSQL and a
+// reader take it.
+func (l Literal) plain() string {
+	switch v := l.Value.(type) {
+	case uuid.UUID:
+		return v.String()
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case bool:
+		return strconv.FormatBool(v)
+	case time.Time:
+		return v.UTC().Format(time.RFC3339Nano)
+	case string:
+		return v
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// needsCast reports whether the bind argument must carry its type, because
+// PostgreSQL would infer a narrower one from the column beside it.
+func (l Literal) needsCast() bool {
+	if l.Type.Kind != KindInt {
+		return false
+	}
+	const minInt2, maxInt2 = -1 << 15, 1<<15 - 1
+	wide := func(v int64) bool { return v < minInt2 || v > maxInt2 }
+	switch v := l.Value.(type) {
+	case int64:
+		return wide(v)
+	case []int64:
+		return slices.ContainsFunc(v, wide)
+	default:
+		return false
+	}
+}
+
+// ArgJSON is a bind argument as JSON: uuids, times and JSON documents are
+// strings, arrays are arrays.
+func ArgJSON(args []any) ([]byte, error) {
+	if args == nil {
+		args = []any{}
+	}
+	return json.Marshal(args)
+}
+
+// quoteString writes s as a SQL string constant that means the same whatever
+// standard_conforming_strings says.
+func quoteString(b *strings.Builder, s string) {
+	if strings.ContainsRune(s, '\\') {
+		b.WriteString(" E")
+		s = strings.ReplaceAll(s, `\`, `\\`)
+	}
+	b.WriteByte('\'')
+	b.WriteString(strings.ReplaceAll(s, "'", "''"))
+	b.WriteByte('\'')
+}

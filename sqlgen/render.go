@@ -1,0 +1,487 @@
+package sqlgen
+
+import (
+	"strconv"
+	"strings"
+)
+
+// binder puts a literal or parameter into the text. The renderer has no other
+// way to write a value, so that a value can't become SQL by mistake.
+type binder interface {
+	bind(b *strings.Builder, arg Expr)
+}
+
+// renderer writes a predicate as SQL text.
+type renderer struct {
+	strings.Builder
+	binder binder
+}
+
+func render(p Predicate, b binder) string {
+	r := renderer{binder: b}
+	r.pred(p, looseOr)
+	return r.String()
+}
+
+// How tightly the surroundings of a condition bind.
+type tightness uint8
+
+const (
+	looseOr  tightness = iota // nothing around, or an OR
+	looseAnd                  // within an AND
+	tight                     // an operand of NOT or IS
+)
+
+func (r *renderer) pred(p Predicate, around tightness) {
+	switch p := p.(type) {
+	case Const:
+		r.WriteString(strings.ToUpper(p.String()))
+	case And:
+		r.group(p, " AND ", "TRUE", looseAnd, around)
+	case Or:
+		r.group(p, " OR ", "FALSE", looseOr, around)
+	case Not:
+		r.not(p.Of, around)
+	case Exists:
+		r.exists(p)
+	default:
+		if around == tight {
+			r.WriteByte('(')
+			r.leaf(p, false)
+			r.WriteByte(')')
+			return
+		}
+		r.leaf(p, false)
+	}
+}
+
+func (r *renderer) group(terms []Predicate, sep, empty string, own, around tightness) {
+	switch len(terms) {
+	case 0:
+		r.WriteString(empty)
+		return
+	case 1:
+		r.pred(terms[0], around)
+		return
+	}
+	parens := around > own
+	if parens {
+		r.WriteByte('(')
+	}
+	for i, t := range terms {
+		if i > 0 {
+			r.WriteString(sep)
+		}
+		r.pred(t, own)
+	}
+	if parens {
+		r.WriteByte(')')
+	}
+}
+
+// not writes "is not true" in SQL. A leaf that is never NULL takes the short
+// form; anything else says IS NOT TRUE.
+func (r *renderer) not(p Predicate, around tightness) {
+	switch p := p.(type) {
+	case Const:
+		r.pred(!p, around)
+		return
+	case Exists:
+		r.WriteString("NOT ")
+		r.exists(p)
+		return
+	case Null, Match, Holds:
+		if _, isNull := p.(Null); isNull || !nullable(p) {
+			r.leaf(p, true)
+			return
+		}
+	}
+	if !nullable(p) {
+		r.WriteString("NOT ")
+		r.pred(p, tight)
+		return
+	}
+	r.pred(p, tight)
+	r.WriteString(" IS NOT TRUE")
+}
+
+// nullable reports whether the SQL of p can be NULL.
+func nullable(p Predicate) bool {
+	switch p := p.(type) {
+	case Const, Null, Distinct, Same, Exists, Not, HasNull:
+		return false
+	case And:
+		return anyNullable(p)
+	case Or:
+		return anyNullable(p)
+	case Member:
+		if _, column := p.Set.(Literal); !column {
+			if _, param := p.Set.(Param); !param {
+				return true // an array column may hold NULLs
+			}
+		}
+	}
+	for _, e := range operands(p) {
+		if Nullable(e) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyNullable(ps []Predicate) bool {
+	for _, p := range ps {
+		if nullable(p) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *renderer) exists(p Exists) {
+	r.WriteString("EXISTS (SELECT FROM ")
+	r.WriteString(quoteName(p.From))
+	if p.Alias != "" && p.Alias != p.From {
+		r.WriteString(" AS ")
+		r.WriteString(quoteName(p.Alias))
+	}
+	r.WriteString(" WHERE ")
+	r.pred(p.Where, looseOr)
+	r.WriteByte(')')
+}
+
+// leaf writes a leaf; negated is asked only of those that have a negated form.
+func (r *renderer) leaf(p Predicate, negated bool) {
+	not := ""
+	if negated {
+		not = "NOT "
+	}
+	switch p := p.(type) {
+	case Compare:
+		r.compare(p)
+	case Distinct:
+		r.binary(p.L, " IS DISTINCT FROM ", p.R)
+	case Same:
+		r.binary(p.L, " IS NOT DISTINCT FROM ", p.R)
+	case Null:
+		r.operand(p.Of)
+		r.WriteString(" IS " + not + "NULL")
+	case Member:
+		r.operand(p.Of)
+		r.WriteString(" = ANY(")
+		r.expr(p.Set)
+		r.WriteByte(')')
+	case Excluded:
+		r.operand(p.Of)
+		r.WriteString(" <> ALL(")
+		r.expr(p.Set)
+		r.WriteByte(')')
+	case Holds:
+		if p.Want == negated {
+			r.WriteString("NOT ")
+		}
+		r.operand(p.Of)
+	case Match:
+		r.match(p, not)
+	case JSONTypeIs:
+		r.WriteString("jsonb_typeof(")
+		r.expr(p.Of)
+		if len(p.Types) == 1 {
+			r.WriteString(") = '" + p.Types[0] + "'")
+			return
+		}
+		r.WriteString(") IN ('" + strings.Join(p.Types, "', '") + "')")
+	case JSONContains:
+		r.binary(p.L, " @> ", p.R)
+	case HasNull:
+		r.WriteString("array_position(")
+		r.expr(p.Of)
+		r.WriteString(", NULL) IS NOT NULL")
+	}
+}
+
+func (r *renderer) binary(l Expr, op string, right Expr) {
+	r.operand(l)
+	r.WriteString(op)
+	r.operand(right)
+}
+
+func (r *renderer) compare(p Compare) {
+	byteOrder := p.Op != EQ && p.Op != NE && TypeOf(p.L).Kind == KindText
+	r.operand(p.L)
+	if byteOrder {
+		r.WriteString(` COLLATE "C"`)
+	}
+	r.WriteString(" " + p.Op.String() + " ")
+	r.operand(p.R)
+}
+
+// match writes LIKE where the text looked for is known, because that can use an
+// index, and a function where it is not.
+func (r *renderer) match(p Match, not string) {
+	sub, known := p.Sub.(Literal)
+	if known {
+		pattern := escapeLike(sub.Value.(string))
+		if p.Kind != AtStart {
+			pattern = "%" + pattern
+		}
+		if p.Kind != AtEnd {
+			pattern += "%"
+		}
+		op := "LIKE "
+		if p.Fold {
+			op = "ILIKE "
+		}
+		r.operand(p.Of)
+		r.WriteString(" " + not + op)
+		r.expr(String(pattern))
+		return
+	}
+	of, subText := func() { r.expr(p.Of) }, func() { r.expr(p.Sub) }
+	if p.Fold {
+		of, subText = r.lowered(p.Of), r.lowered(p.Sub)
+	}
+	if not != "" {
+		r.WriteString("NOT ")
+	}
+	switch p.Kind {
+	case AtStart:
+		r.call("starts_with", of, subText)
+	case AtEnd:
+		if not != "" {
+			r.WriteByte('(')
+		}
+		r.call("right", of, func() { r.call("length", subText) })
+		r.WriteString(" = ")
+		subText()
+		if not != "" {
+			r.WriteByte(')')
+		}
+	case Anywhere:
+		if not != "" {
+			r.WriteByte('(')
+		}
+		r.call("strpos", of, subText)
+		r.WriteString(" > 0")
+		if not != "" {
+			r.WriteByte(')')
+		}
+	}
+}
+
+func (r *renderer) lowered(e Expr) func() {
+	return func() { r.call("lower", func() { r.expr(e) }) }
+}
+
+func (r *renderer) call(name string, args ...func()) {
+	r.WriteString(name)
+	r.WriteByte('(')
+	for i, arg := range args {
+		if i > 0 {
+			r.WriteString(", ")
+		}
+		arg()
+	}
+	r.WriteByte(')')
+}
+
+var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+func escapeLike(s string) string { return likeEscaper.Replace(s) }
+
+// operand writes an expression as an operand: in parentheses where an operator
+// of its own would run into the one beside it.
+func (r *renderer) operand(e Expr) {
+	switch e := e.(type) {
+	case JSONGet, JSONString:
+		r.WriteByte('(')
+		r.expr(e)
+		r.WriteByte(')')
+	default:
+		r.expr(e)
+	}
+}
+
+func (r *renderer) expr(e Expr) {
+	switch e := e.(type) {
+	case Column:
+		if e.Table != "" {
+			r.WriteString(quoteName(e.Table))
+			r.WriteByte('.')
+		}
+		r.WriteString(quoteName(e.Name))
+	case Literal, Param:
+		r.binder.bind(&r.Builder, e)
+	case Text:
+		r.text(e.Of)
+	case ToJSON:
+		r.WriteString("to_jsonb(")
+		r.shown(e.Of)
+		r.WriteByte(')')
+	case JSONArray:
+		r.WriteString("jsonb_build_array(")
+		r.shown(e.Of)
+		r.WriteByte(')')
+	case ToNumeric:
+		r.numeric(e.Of)
+	case JSONGet:
+		r.expr(e.Of)
+		r.WriteString(" -> ")
+		r.expr(e.Key)
+		if TypeOf(e.Key).Kind == KindInt {
+			r.WriteString("::int")
+		}
+	case JSONValues:
+		r.WriteString("jsonb_path_query_array(")
+		r.expr(e.Of)
+		r.WriteString(", 'strict $.*', '{}', true)")
+	case JSONString:
+		r.expr(e.Of)
+		r.WriteString(" #>> '{}'")
+	}
+}
+
+// shown writes a value so that its jsonb is what the row document shows.
+func (r *renderer) shown(e Expr) {
+	t := TypeOf(e)
+	switch t.Kind {
+	case KindBool, KindInt, KindFloat, KindNumeric, KindJSONB:
+		r.expr(e)
+	default:
+		if t.Array {
+			r.expr(e)
+			return
+		}
+		r.text(e)
+	}
+}
+
+func (r *renderer) text(e Expr) {
+	t := TypeOf(e)
+	switch {
+	case t.Array:
+		r.expr(e)
+		r.WriteString("::text[]")
+	case t.Kind == KindText:
+		r.expr(e)
+		if _, param := e.(Param); param {
+			r.WriteString("::text") // nothing beside it says the type
+		}
+	case t.Kind == KindTimestamptz:
+		r.WriteString("(rtrim(rtrim(to_char(")
+		r.expr(e)
+		r.WriteString(` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '0'), '.') || 'Z')`)
+	case t.Kind == KindDate:
+		r.WriteString("to_char(")
+		r.expr(e)
+		r.WriteString(", 'YYYY-MM-DD')")
+	case t.Kind == KindInet:
+		r.WriteString("abbrev(")
+		r.expr(e)
+		r.WriteByte(')')
+	default:
+		r.expr(e)
+		r.WriteString("::text")
+	}
+}
+
+func (r *renderer) numeric(e Expr) {
+	switch t := TypeOf(e); t.Kind {
+	case KindNumeric:
+		r.expr(e)
+	case KindFloat: // a direct cast keeps 15 digits only
+		r.expr(e)
+		r.WriteString("::text::numeric")
+	case KindTimestamptz:
+		r.WriteString("(extract(epoch FROM ")
+		r.expr(e)
+		r.WriteString(") * 1000000000)")
+	default:
+		r.expr(e)
+		r.WriteString("::numeric")
+	}
+}
+
+// castSuffix is the cast that an argument of the type needs at its place.
+func castSuffix(arg Expr) string {
+	switch a := arg.(type) {
+	case Literal:
+		switch {
+		case a.Type.Kind == KindEnum && a.Type.Array:
+			return "::text[]::" + a.Type.sql() // drivers don't know an enum's array
+		case a.needsCast():
+			return "::" + a.Type.sql()
+		}
+	case Param:
+		if a.Type.Kind == KindInt {
+			return "::" + a.Type.sql()
+		}
+	}
+	return ""
+}
+
+// numbered writes $n. A literal that comes again is bound once.
+type numbered struct {
+	start int
+	args  []any
+	seen  map[string]int
+}
+
+func (n *numbered) bind(b *strings.Builder, arg Expr) {
+	key := argKey(arg)
+	i, ok := n.seen[key]
+	if !ok {
+		i = n.start + len(n.args)
+		n.args = append(n.args, argValue(arg))
+		if n.seen == nil {
+			n.seen = map[string]int{}
+		}
+		n.seen[key] = i
+	}
+	b.WriteByte('$')
+	b.WriteString(strconv.Itoa(i))
+	b.WriteString(castSuffix(arg))
+}
+
+// question writes ? for query builders that number placeholders themselves.
+type question struct{ args []any }
+
+func (q *question) bind(b *strings.Builder, arg Expr) {
+	q.args = append(q.args, argValue(arg))
+	b.WriteByte('?')
+	b.WriteString(castSuffix(arg))
+}
+
+// named writes @prefix1, as pgx.NamedArgs takes it.
+type named struct {
+	prefix string
+	args   map[string]any
+	seen   map[string]string
+}
+
+func (n *named) bind(b *strings.Builder, arg Expr) {
+	key := argKey(arg)
+	name, ok := n.seen[key]
+	if !ok {
+		name = n.prefix + strconv.Itoa(len(n.args)+1)
+		n.args[name] = argValue(arg)
+		n.seen[key] = name
+	}
+	b.WriteByte('@')
+	b.WriteString(name)
+	b.WriteString(castSuffix(arg))
+}
+
+func argValue(arg Expr) any {
+	if l, ok := arg.(Literal); ok {
+		return l.Value
+	}
+	return arg
+}
+
+func argKey(arg Expr) string {
+	if l, ok := arg.(Literal); ok {
+		return l.String()
+	}
+	return "@" + arg.(Param).Name
+}
