@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -131,16 +130,12 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// MarshalJSON is {"errors": […]}.
-func (es Errors) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string][]*Error{"errors": es})
-}
-
 // AsErrors reads any error of loading, evaluating or compiling as coded errors.
 func AsErrors(err error) Errors {
 	var many Errors
 	var one *Error
 	var opa ast.Errors
+	var opaOne *ast.Error
 	var files loader.Errors
 	switch {
 	case err == nil:
@@ -155,6 +150,8 @@ func AsErrors(err error) Errors {
 			many = append(many, &Error{Code: CodePolicy, Position: &at, Reason: e.Message})
 		}
 		return many
+	case errors.As(err, &opaOne):
+		return AsErrors(ast.Errors{opaOne})
 	case errors.As(err, &files):
 		for _, e := range files {
 			many = append(many, AsErrors(e)...)

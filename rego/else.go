@@ -100,8 +100,14 @@ func nameWildcards(r *ast.Rule) {
 			n++
 			return ast.Var(fmt.Sprintf("__arg%d", n)), nil
 		})
-		if err == nil { // the function above returns none
-			r.Head.Args[i] = renamed.(*ast.Term)
+		if err != nil {
+			continue // the function above returns none
+		}
+		switch renamed := renamed.(type) {
+		case *ast.Term:
+			r.Head.Args[i] = renamed
+		case ast.Value:
+			r.Head.Args[i] = ast.NewTerm(renamed).SetLocation(arg.Location)
 		}
 	}
 }

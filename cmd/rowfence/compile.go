@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rowfence/rowfence"
+	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/rego"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// request is what compile and explain are asked for.
+type request struct {
+	policies []string
+	schema   string
+	resource string
+	query    string
+	input    string
+	argStart int
+	timeout  time.Duration
+}
+
+func (r *request) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVarP(&r.policies, "policy", "p", nil, "Rego file, data document, bundle (.tar.gz) or directory; may be repeated")
+	f.StringVarP(&r.schema, "schema", "s", "", "schema file: how rows look to the policy")
+	f.StringVarP(&r.resource, "resource", "r", "", "resource of the schema to filter")
+	f.StringVarP(&r.query, "query", "q", rowfence.DefaultQuery, "rule that allows")
+	f.StringVarP(&r.input, "input", "i", "", "input document, JSON: what is known of the request; - reads standard input")
+	f.IntVar(&r.argStart, "arg-start", 1, "number of the first placeholder")
+	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "how long it may take")
+	for _, name := range []string{"policy", "schema", "resource", "input"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the name is one of the flags above
+		}
+	}
+}
+
+// maxInput bounds an input document, in bytes.
+const maxInput = 64 << 20
+
+func (r *request) run(cmd *cobra.Command, trace func(sqlgen.Step)) (*compiler.Compilation, error) {
+	if r.argStart < 1 || r.argStart > 65535 {
+		return nil, fmt.Errorf("--arg-start %d: want a number from 1 to 65535", r.argStart)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), r.timeout)
+	defer cancel()
+	schema, err := os.ReadFile(r.schema)
+	if err != nil {
+		return nil, fmt.Errorf("reading schema: %w", err)
+	}
+	text, err := r.readInput(cmd.InOrStdin())
+	if err != nil {
+		return nil, fmt.Errorf("reading input: %w", err)
+	}
+	input, err := compiler.DecodeInput(text)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := rowfence.New(ctx, rowfence.Config{
+		Sources: []rego.Source{rego.Paths(r.policies...)},
+		Schema:  schema,
+		Query:   r.query,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return engine.Explain(ctx, r.resource, input, trace)
+}
+
+func (r *request) readInput(stdin io.Reader) ([]byte, error) {
+	if r.input == "-" {
+		return io.ReadAll(io.LimitReader(stdin, maxInput))
+	}
+	if strings.HasPrefix(strings.TrimSpace(r.input), "{") {
+		return []byte(r.input), nil
+	}
+	return os.ReadFile(r.input)
+}
+
+// refusedError is a policy, schema or input that is refused.
+type refusedError struct {
+	errs   compiler.Errors
+	asJSON bool
+}
+
+func (e *refusedError) Error() string { return e.errs.Error() }
+
+func (e *refusedError) print(w io.Writer) {
+	if !e.asJSON {
+		for _, one := range e.errs {
+			fmt.Fprintln(w, describe(one))
+		}
+		return
+	}
+	first := struct {
+		*compiler.Error
+		Message string          `json:"message"`
+		Errors  compiler.Errors `json:"errors"`
+	}{e.errs[0], e.errs.Error(), e.errs}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(first); err != nil {
+		fmt.Fprintln(w, e.errs.Error())
+	}
+}
+
+// describe is an error for a reader: the place, the expression, and a way out.
+func describe(e *compiler.Error) string {
+	var b strings.Builder
+	b.WriteString("refused: ")
+	if e.Position != nil {
+		fmt.Fprintf(&b, "%v: ", *e.Position)
+	}
+	fmt.Fprintf(&b, "%s: %s", e.Code, e.Reason)
+	for line := range strings.Lines(e.Expression) {
+		fmt.Fprintf(&b, "\n    %s", strings.TrimRight(line, "\n"))
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "\n  hint: %s", e.Hint)
+	}
+	return b.String()
+}
+
+func refused(err error, asJSON bool) error {
+	if errs := rowfence.Errors(err); len(errs) > 0 {
+		return &refusedError{errs, asJSON}
+	}
+	return err
+}
+
+// compiled is what compile prints as JSON.
+type compiled struct {
+	Result string          `json:"result"`
+	SQL    string          `json:"sql"`
+	Args   json.RawMessage `json:"args"`
+	Inline string          `json:"inline"`
+}
+
+func compileCommand() *cobra.Command {
+	var r request
+	var format string
+	cmd := &cobra.Command{
+		Use:   "compile --policy P --schema S --resource R --input I",
+		Short: "Compile a policy into a SQL condition",
+		Long: `compile prints the condition that is true of exactly the rows of a resource that
+the policy allows for an input. It is a boolean expression that can stand after WHERE:
+TRUE when every row is allowed, FALSE when none is.`,
+		Example: `  rowfence compile -p policy.rego -s schema.yaml -r audit_log -i input.json
+  rowfence compile -p policies/ -s schema.yaml -r document -i '{"subject": {"id": "…"}}' --format json
+  psql -c "SELECT * FROM documents WHERE $(rowfence compile … --format sql)"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "text" && format != "json" && format != "sql" {
+				return fmt.Errorf("--format %s: want text, json or sql", format)
+			}
+			c, err := r.run(cmd, nil)
+			if err != nil {
+				return refused(err, format == "json")
+			}
+			out, err := render(c.Filter, format, r.argStart)
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(out)
+			return err
+		},
+	}
+	r.flags(cmd)
+	cmd.Flags().StringVarP(&format, "format", "f", "text", "text, json, or sql (the condition with its values written out)")
+	return cmd
+}
+
+func render(f sqlgen.Filter, format string, start int) ([]byte, error) {
+	sql, args := f.SQL(start)
+	argsJSON, err := sqlgen.ArgJSON(args)
+	if err != nil {
+		return nil, fmt.Errorf("printing the arguments: %w", err)
+	}
+	var b bytes.Buffer
+	switch format {
+	case "json":
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		err = enc.Encode(compiled{f.Result().String(), sql, argsJSON, f.Inline()})
+	case "sql":
+		fmt.Fprintln(&b, f.Inline())
+	default:
+		fmt.Fprintf(&b, "result: %v\nsql:    %s\n", f.Result(), sql)
+		if len(args) > 0 {
+			fmt.Fprintf(&b, "args:   %s\n", argsJSON)
+		}
+	}
+	return b.Bytes(), err
+}

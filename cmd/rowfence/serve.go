@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rowfence/rowfence/internal/serve"
+)
+
+func serveCommand() *cobra.Command {
+	config := serve.Config{}
+	var logFormat string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the audit server",
+		Long: `serve runs the audit server: search over the audit log, authorized by the bundled
+policy. Without a database URL it starts a private PostgreSQL whose data is kept in the
+data directory. It stops on an interrupt, after the requests that are running.`,
+		Example: `  rowfence serve --demo
+  rowfence serve --demo --rows 1000000
+  rowfence serve --database-url postgres://rowfence@db/rowfence --listen 127.0.0.1:8080`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := logger(logFormat)
+			if err != nil {
+				return err
+			}
+			if config.Rows != 0 && !config.Demo {
+				return errors.New("--rows says how much demo data to load: it needs --demo")
+			}
+			if config.Rows < 0 {
+				return fmt.Errorf("--rows %d: want a positive number", config.Rows)
+			}
+			config.Log, config.Progress = log, cmd.OutOrStdout()
+			return serve.New(config).Run(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config.DatabaseURL, "database-url", os.Getenv("ROWFENCE_DATABASE_URL"), "PostgreSQL to use (or ROWFENCE_DATABASE_URL); a private one when empty")
+	f.StringVar(&config.Listen, "listen", serve.DefaultListen, "address to listen on")
+	f.StringVar(&config.DataDir, "data-dir", ".rowfence", "directory for the private PostgreSQL and demo-tokens.json")
+	f.BoolVar(&config.Demo, "demo", false, "load demo data, and print the tokens of five people")
+	f.IntVar(&config.Rows, "rows", 0, "audit logs of the demo data (default 200000)")
+	f.StringVar(&logFormat, "log-format", "text", "text or json; logs go to standard error")
+	return cmd
+}
+
+func logger(format string) (*slog.Logger, error) {
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, nil)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, nil)), nil
+	default:
+		return nil, fmt.Errorf("--log-format %s: want text or json", format)
+	}
+}
