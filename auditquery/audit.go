@@ -1,0 +1,87 @@
+package auditquery
+
+import "github.com/rowfence/rowfence/sqlgen"
+
+// The columns of audit_logs that a search can speak of. A NULL user or
+// organization is none.
+var (
+	logTime        = sqlgen.Column{Name: "time", Type: sqlgen.Type{Kind: sqlgen.KindTimestamptz}, NotNull: true}
+	userID         = sqlgen.Column{Name: "user_id", Type: sqlgen.Type{Kind: sqlgen.KindUUID}}
+	organizationID = sqlgen.Column{Name: "organization_id", Type: sqlgen.Type{Kind: sqlgen.KindUUID}}
+	resourceType   = sqlgen.Column{Name: "resource_type", Type: sqlgen.Type{Kind: sqlgen.KindText}, NotNull: true}
+	resourceID     = sqlgen.Column{Name: "resource_id", Type: sqlgen.Type{Kind: sqlgen.KindUUID}}
+	resourceTarget = sqlgen.Column{Name: "resource_target", Type: sqlgen.Type{Kind: sqlgen.KindText}, NotNull: true}
+	action         = sqlgen.Column{Name: "action", Type: sqlgen.Type{Kind: sqlgen.KindText}, NotNull: true}
+	statusCode     = sqlgen.Column{Name: "status_code", Type: sqlgen.Type{Kind: sqlgen.KindInt}, NotNull: true}
+	requestID      = sqlgen.Column{Name: "request_id", Type: sqlgen.Type{Kind: sqlgen.KindUUID}}
+	clientIP       = sqlgen.Column{Name: "ip", Type: sqlgen.Type{Kind: sqlgen.KindInet}}
+	buildReason    = sqlgen.Column{Name: "build_reason", Type: sqlgen.Type{Kind: sqlgen.KindText}}
+)
+
+// logs is what the log's table is called within a statement.
+const logs = "audit_logs"
+
+// The columns of users that text is looked for in.
+var (
+	userKey  = sqlgen.Column{Table: "users", Name: "id", Type: sqlgen.Type{Kind: sqlgen.KindUUID}, NotNull: true}
+	userName = sqlgen.Column{Table: "users", Name: "username", Type: sqlgen.Type{Kind: sqlgen.KindText}, NotNull: true}
+)
+
+// ResourceTypes are the known values of resource_type.
+var ResourceTypes = []string{
+	"api_key", "audit_log", "connection_log", "convert_login", "custom_role", "document", "git_ssh_key", "group",
+	"health_settings", "idp_sync_settings_group", "idp_sync_settings_organization", "idp_sync_settings_role", "license",
+	"notification_template", "notifications_settings", "oauth2_provider_app", "oauth2_provider_app_secret",
+	"organization", "organization_member", "prebuilds_settings", "task", "template", "template_version", "user",
+	"workspace", "workspace_agent", "workspace_app", "workspace_build", "workspace_proxy",
+}
+
+// Actions are the known values of action.
+var Actions = []string{
+	"close", "connect", "create", "delete", "disconnect", "login", "logout", "open", "read", "register",
+	"request_password_reset", "start", "stop", "update", "write",
+}
+
+// BuildReasons are the known values of build_reason.
+var BuildReasons = []string{
+	"autodelete", "autostart", "autostop", "cli", "dashboard", "dormancy", "failedstop", "initiator",
+	"jetbrains_connection", "ssh_connection", "vscode_connection",
+}
+
+// Conditions are written in this order: first those that an index can serve.
+var auditLanguage = newLanguage("resource_type", ResourceTypes,
+	&key{name: "organization", column: organizationID, read: readOrganization},
+	&key{name: "username", column: userID, read: readUsername},
+	&key{name: "email", column: userID, read: readEmail},
+	&key{name: "resource_id", column: resourceID, read: readID},
+	&key{name: "request_id", column: requestID, read: readID},
+	&key{name: "resource_type", column: resourceType, read: oneOf(ResourceTypes)},
+	&key{name: "resource_target", column: resourceTarget, read: readExact},
+	&key{name: "action", column: action, read: oneOf(Actions)},
+	&key{name: "build_reason", column: buildReason, read: oneOf(BuildReasons)},
+	&key{name: "status_code", column: statusCode, read: readNumber},
+	&key{name: "ip", column: clientIP, read: readNetwork},
+	&key{name: "date_from", column: logTime, read: readFrom},
+	&key{name: "date_to", column: logTime, read: readTo},
+	&key{name: "since", column: logTime, read: readSince},
+	&key{column: resourceTarget, read: readText, every: true},
+)
+
+// text is looked for in the target and the acting user's name.
+type text string
+
+func readText(s string) (value, string) { return text(s), "" }
+
+func (v text) String() string { return string(v) }
+
+func (v text) predicate(target sqlgen.Column, _ Resolved) sqlgen.Predicate {
+	in := func(column sqlgen.Column) sqlgen.Predicate {
+		return sqlgen.Match{Of: column, Sub: sqlgen.String(string(v)), Kind: sqlgen.Anywhere, Fold: true}
+	}
+	actor := userID
+	actor.Table = logs // users may have a column of the same name
+	return sqlgen.Or{
+		in(target),
+		sqlgen.Exists{From: "users", Where: sqlgen.And{sqlgen.Eq(userKey, actor), in(userName)}},
+	}
+}

@@ -1,0 +1,201 @@
+package auditquery
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+const (
+	maxQueryBytes = 64 << 10
+	// A condition for each of the thousands of words that fit would keep the
+	// planner busy for longer than the query.
+	maxElements = 500
+)
+
+// Search is a query that was understood. The zero Search finds everything. Its
+// terms stand in the order of the language's keys, so that the order of the keys
+// in a query makes no other search, and no other SQL.
+type Search struct{ terms []term }
+
+// A term is one condition of a search.
+type term struct {
+	key     *key
+	exclude bool
+	value   value
+}
+
+// ParseAudit reads the q of GET /api/v2/audit. The error is Problems: all of
+// them at once.
+func ParseAudit(q string) (Search, error) { return auditLanguage.parse(q) }
+
+func (l *language) parse(q string) (Search, error) {
+	var problems Problems
+	if len(q) > maxQueryBytes {
+		problems.add("Query must be at most %d bytes long", maxQueryBytes)
+		return Search{}, problems
+	}
+	if !utf8.ValidString(q) {
+		problems.add("Query must be valid UTF-8")
+	}
+	if strings.ContainsRune(q, 0) {
+		problems.add("Query can not contain NUL characters")
+	}
+	found := elements(q)
+	if len(found) > maxElements {
+		problems.add("Query must have at most %d elements", maxElements)
+	}
+	if problems != nil {
+		return Search{}, problems
+	}
+	var s Search
+	for _, e := range found {
+		k, text, ok := l.lookup(e, &problems)
+		if !ok {
+			continue
+		}
+		v, detail := k.read(text)
+		if detail != "" {
+			problems.add("Query param %q %s", k.name, detail)
+			continue
+		}
+		if t := (term{k, e.exclude, v}); !slices.Contains(s.terms, t) {
+			s.terms = append(s.terms, t)
+		}
+	}
+	if problems != nil {
+		return Search{}, problems
+	}
+	slices.SortStableFunc(s.terms, func(a, b term) int { return cmp.Compare(a.key.order, b.key.order) })
+	return s, nil
+}
+
+// lookup finds the key of an element and the text of its value.
+func (l *language) lookup(e element, problems *Problems) (k *key, text string, ok bool) {
+	body := e.text
+	if e.exclude {
+		body = body[1:]
+	}
+	switch {
+	case e.unclosed:
+		problems.add("Query element %q has an unclosed quote", clip(e.text))
+	case body == "":
+		problems.add("Query element %q excludes nothing; quote it to search for it", e.text)
+	case body[0] == ':' || body[len(body)-1] == ':':
+		problems.add("Query element %q cannot start or end with ':'", clip(e.text))
+	case len(e.parts) > 2:
+		problems.add("Query element %q can only contain 1 ':'", clip(e.text))
+	case len(e.parts) == 1 && e.parts[0] == "":
+		problems.add("Query element %q has no text", clip(e.text))
+	case len(e.parts) == 1:
+		return l.bare(e.parts[0], e.quoted), e.parts[0], true
+	default:
+		k, ok := l.byName[strings.ToLower(e.parts[0])]
+		if !ok {
+			problems.add("%q is not a valid query param%s", clip(e.parts[0]), hint(e.parts[0], l.names))
+		}
+		return k, e.parts[1], ok
+	}
+	return nil, "", false
+}
+
+// String is a query that means the search: parsed again, it is the same search
+// as long as it is not over the length that a query may have.
+func (s Search) String() string {
+	var b strings.Builder
+	for i, t := range s.terms {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if t.exclude {
+			b.WriteByte('-')
+		}
+		if t.key.name != "" {
+			b.WriteString(t.key.name)
+			b.WriteByte(':')
+		}
+		b.WriteString(quote(t.value.String(), t.key.name == ""))
+	}
+	return b.String()
+}
+
+// Names are what a search mentions by name, each once and sorted; nil where it
+// mentions none. User names and emails are in lower case, and the caller's "me"
+// is not among them. Organizations are names only, in the case they were
+// written in.
+type Names struct{ Usernames, Emails, Organizations []string }
+
+// Names are what the search mentions by name and Predicate needs resolved.
+func (s Search) Names() Names {
+	var n Names
+	for _, t := range s.terms {
+		switch v := t.value.(type) {
+		case username:
+			if v != me {
+				n.Usernames = append(n.Usernames, string(v))
+			}
+		case email:
+			n.Emails = append(n.Emails, string(v))
+		case organizationName:
+			n.Organizations = append(n.Organizations, string(v))
+		}
+	}
+	for _, names := range []*[]string{&n.Usernames, &n.Emails, &n.Organizations} {
+		slices.Sort(*names)
+		*names = slices.Compact(*names)
+	}
+	return n
+}
+
+// Resolved is what the names of a search stand for. A name that is missing
+// stands for nobody, and matches no row.
+type Resolved struct {
+	Me            uuid.UUID              // the caller
+	Usernames     map[string][]uuid.UUID // by lower-cased user name
+	Emails        map[string][]uuid.UUID // by lower-cased email
+	Organizations map[string][]uuid.UUID // by name, as Names has it
+	Now           time.Time              // what since: counts back from; zero is the clock
+}
+
+// Predicate is the search as a condition on audit_logs, not simplified: True
+// when nothing is set, else only the conditions that are. Columns are those of
+// audit_logs, qualified only within a sub-select.
+func (s Search) Predicate(r Resolved) sqlgen.Predicate {
+	if r.Now.IsZero() {
+		r.Now = time.Now()
+	}
+	var all sqlgen.And
+	for rest := s.terms; len(rest) > 0; {
+		k := rest[0].key
+		n := 1
+		for n < len(rest) && rest[n].key == k {
+			n++
+		}
+		var either sqlgen.Or
+		for _, t := range rest[:n] {
+			p := t.value.predicate(k.column, r)
+			switch {
+			case t.exclude:
+				all = append(all, sqlgen.Not{Of: p})
+			case k.every:
+				all = append(all, p)
+			default:
+				either = append(either, p)
+			}
+		}
+		if either != nil {
+			all = append(all, either)
+		}
+		rest = rest[n:]
+	}
+	if all == nil {
+		return sqlgen.True
+	}
+	return all
+}
