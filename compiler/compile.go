@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -43,7 +44,7 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 	}
 	residual, err := query.Partial(ctx, doc.known, doc.unknowns)
 	if err != nil {
-		return nil, &Error{Code: CodeEval, Reason: err.Error()}
+		return nil, evalError(err)
 	}
 	pred, err := translate(ctx, residual, doc)
 	if err != nil {
@@ -55,6 +56,19 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 		}
 	}
 	return &Compilation{residual, pred, sqlgen.WhenTraced(pred, trace)}, nil
+}
+
+// evalError is why partial evaluation stopped.
+func evalError(err error) error {
+	var conflict *rego.ConflictError
+	if errors.As(err, &conflict) {
+		at := positionOf(conflict.Location)
+		return &Error{
+			Code: CodeConflict, Position: &at, Expression: conflict.Function.String(), Reason: conflict.Error(),
+			Hint: "write its definitions as one, with else, or with different constants as arguments",
+		}
+	}
+	return &Error{Code: CodeEval, Reason: err.Error()}
 }
 
 // checkRoot refuses a root that is likely a mistake: the policy never reads it,

@@ -146,8 +146,11 @@ func AsErrors(err error) Errors {
 		return Errors{one}
 	case errors.As(err, &opa):
 		for _, e := range opa {
-			at := positionOf(e.Location)
-			many = append(many, &Error{Code: CodePolicy, Position: &at, Reason: e.Message})
+			one := &Error{Code: CodePolicy, Reason: e.Message}
+			if at := positionOf(e.Location); at != (Position{}) {
+				one.Position = &at
+			}
+			many = append(many, one)
 		}
 		return many
 	case errors.As(err, &opaOne):

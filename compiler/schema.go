@@ -1,13 +1,20 @@
 package compiler
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	yamlast "github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	yamltoken "github.com/goccy/go-yaml/token"
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/rowfence/rowfence/sqlgen"
@@ -59,7 +66,11 @@ func ParseSchema(text []byte) (*Schema, error) {
 		Resources map[string]resourceFile `yaml:"resources"`
 		Params    map[string]string       `yaml:"params"`
 	}
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
+	body, err := parseYAML(text)
+	if err == nil && body != nil {
+		err = yaml.NodeToValue(body, &file, yaml.Strict())
+	}
+	if err != nil {
 		return nil, Errors{{Code: CodeSchemaSyntax, Reason: "the schema is not valid: " + yaml.FormatError(err, false, true)}}
 	}
 	p := schemaParser{}
@@ -71,12 +82,50 @@ func ParseSchema(text []byte) (*Schema, error) {
 		r := p.resource(name, file.Resources[name])
 		r.Params = append(r.Params, s.Params...)
 		slices.SortFunc(r.Params, func(a, b Param) int { return a.Path.Compare(b.Path) })
+		p.overlaps("resources."+name, r)
 		s.Resources[name] = r
 	}
 	if len(p.errs) > 0 {
 		return nil, p.errs
 	}
 	return s, nil
+}
+
+// parseYAML reads one YAML document; nil where there is none.
+func parseYAML(text []byte) (yamlast.Node, error) {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(file.Docs) > 1 {
+		return nil, errors.New("it holds several YAML documents")
+	}
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return nil, nil
+	}
+	var check plainValues
+	yamlast.Walk(&check, file.Docs[0].Body)
+	return file.Docs[0].Body, check.err
+}
+
+// plainValues refuses what would be read as something else than it says: a number
+// too large for Go becomes a string, and an alias of an alias of an alias a
+// document that fills the memory.
+type plainValues struct{ err error }
+
+var numberForm = regexp.MustCompile(`^[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
+
+func (c *plainValues) Visit(n yamlast.Node) yamlast.Visitor {
+	switch n := n.(type) {
+	case *yamlast.StringNode:
+		if n.Token.Type == yamltoken.StringType && numberForm.MatchString(n.Value) {
+			c.err = fmt.Errorf("[%d:%d] the number %s is too large", n.Token.Position.Line, n.Token.Position.Column, n.Value)
+		}
+	case *yamlast.AliasNode:
+		at := n.GetToken().Position
+		c.err = fmt.Errorf("[%d:%d] aliases are not supported", at.Line, at.Column)
+	}
+	return c
 }
 
 // Resource is the resource of the name.
@@ -150,6 +199,28 @@ func (p *schemaParser) resource(name string, f resourceFile) *Resource {
 	return r
 }
 
+// overlaps refuses a parameter that stands where another one or a field does: it
+// would take the place of the row's document.
+func (p *schemaParser) overlaps(where string, r *Resource) {
+	for i, a := range r.Params {
+		for _, b := range r.Params[i+1:] {
+			if b.Path.HasPrefix(a.Path) {
+				p.fail(CodeSchemaName, where, fmt.Sprintf("parameter %v stands inside parameter %v", b.Path, a.Path), "")
+			}
+		}
+		for _, f := range r.Fields {
+			ref := r.Root
+			for _, key := range f.Path {
+				ref = ref.Append(ast.StringTerm(key))
+			}
+			if ref.HasPrefix(a.Path) || a.Path.HasPrefix(ref) {
+				p.fail(CodeSchemaName, where, fmt.Sprintf("parameter %v stands where field %s does", a.Path, strings.Join(f.Path, ".")),
+					"a parameter is a part of the known input")
+			}
+		}
+	}
+}
+
 func isPrefix(a, b []string) bool {
 	return len(a) <= len(b) && slices.Equal(a, b[:len(a)])
 }
@@ -162,7 +233,9 @@ func (p *schemaParser) field(at, path string, f map[string]any) (Field, bool) {
 	}
 	known := []string{"absent", "as", "column", "const", "not_null", "null", "type"}
 	for _, k := range slices.Sorted(maps.Keys(f)) {
-		if !slices.Contains(known, k) {
+		if k == "" { // the YAML value null as a key
+			p.fail(CodeSchemaSyntax, at, "a key without quotes is null", `write "null" in quotes`)
+		} else if !slices.Contains(known, k) {
 			p.fail(CodeSchemaSyntax, at, fmt.Sprintf("unknown key %q", k), "a field has "+strings.Join(known, ", "))
 		}
 	}
@@ -188,7 +261,9 @@ func (p *schemaParser) column(at string, f map[string]any, field *Field) {
 		p.fail(CodeSchemaName, at+".column", fmt.Sprintf("bad name %q: a column is not qualified", field.Column.Name), "")
 	}
 	t, err := sqlgen.ParseType(p.text(at, f, "type"))
-	if err != nil {
+	if _, ok := f["type"]; !ok {
+		p.fail(CodeSchemaType, at, "type is missing", "")
+	} else if err != nil {
 		p.fail(CodeSchemaType, at, err.Error(), "")
 	}
 	field.Column.Type = t
@@ -237,7 +312,12 @@ func isScalar(v ast.Value) bool {
 }
 
 func (p *schemaParser) value(at string, v any) ast.Value {
-	out, err := ast.InterfaceToValue(v)
+	text, err := json.Marshal(v) // refuses what JSON has not, such as .nan
+	if err != nil {
+		p.fail(CodeSchemaSyntax, at, fmt.Sprintf("not a JSON value: %v", err), "")
+		return ast.NullValue
+	}
+	out, err := ast.ValueFromReader(bytes.NewReader(text))
 	if err != nil {
 		p.fail(CodeSchemaSyntax, at, fmt.Sprintf("not a JSON value: %v", err), "")
 		return ast.NullValue

@@ -2,6 +2,9 @@ package rego
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -14,28 +17,58 @@ import (
 // into independent rules that say the same, because partial evaluation leaves a
 // chain whole:
 //
-//	__else_p_0 if { A; _ = a }
+//	__else_3_1_0 if { A; _ = a }
 //	p := a if A
-//	p := b if { not __else_p_0; B }
-func desugarElse(m *ast.Module) *ast.Module {
-	m = m.Copy()
-	rules := make([]*ast.Rule, 0, len(m.Rules))
-	for i, r := range m.Rules {
-		if r.Else == nil {
-			rules = append(rules, r)
-			continue
+//	p := b if { not __else_3_1_0; B }
+//
+// where 3 and 1 are the row and column of the chain.
+//
+// The rules of one package may stand in several modules, so the new names are
+// unique among all of them.
+func desugarElse(modules map[string]*ast.Module) map[string]*ast.Module {
+	prefix := freePrefix(modules)
+	chains := 0
+	out := make(map[string]*ast.Module, len(modules))
+	for _, name := range slices.Sorted(maps.Keys(modules)) {
+		m := modules[name].Copy()
+		rules := make([]*ast.Rule, 0, len(m.Rules))
+		for _, r := range m.Rules {
+			if r.Else == nil {
+				rules = append(rules, r)
+				continue
+			}
+			rules = append(rules, flattenChain(r, fmt.Sprintf("%s_%d", prefix, chains))...)
+			chains++
 		}
-		rules = append(rules, flattenChain(r, fmt.Sprintf("__else_%d", i))...)
+		m.Rules = rules
+		for _, r := range m.Rules {
+			r.Module = m
+		}
+		out[name] = m
 	}
-	m.Rules = rules
-	for _, r := range m.Rules {
-		r.Module = m
+	return out
+}
+
+// freePrefix begins no name of the policy.
+func freePrefix(modules map[string]*ast.Module) string {
+	prefix := "__else"
+	for {
+		taken := false
+		for _, m := range modules {
+			ast.WalkVars(m, func(v ast.Var) bool {
+				taken = taken || strings.HasPrefix(string(v), prefix)
+				return taken
+			})
+		}
+		if !taken {
+			return prefix
+		}
+		prefix += "_"
 	}
-	return m
 }
 
 func flattenChain(first *ast.Rule, name string) []*ast.Rule {
-	nameWildcards(first)
+	nameWildcards(first, name)
 	var out []*ast.Rule
 	var guards []*ast.Expr
 	step := 0
@@ -54,7 +87,7 @@ func flattenChain(first *ast.Rule, name string) []*ast.Rule {
 			body.Append(e)
 		}
 		if next != nil {
-			guard, held := holdsRule(rule, fmt.Sprintf("%s_%d", name, step))
+			guard, held := holdsRule(rule, fmt.Sprintf("%s%d", name, step))
 			out = append(out, held)
 			guards = append(guards, guard)
 		}
@@ -74,7 +107,7 @@ func holdsRule(link *ast.Rule, name string) (*ast.Expr, *ast.Rule) {
 	held.Head.Args = link.Head.Args.Copy()
 	held.Head.Location = loc
 	if v := link.Head.Value; v != nil && !ast.IsConstant(v.Value) {
-		held.Body.Append(ast.Equality.Expr(ast.VarTerm("__value"), v.Copy()).SetLocation(loc))
+		held.Body.Append(ast.Equality.Expr(ast.VarTerm(name+"_value"), v.Copy()).SetLocation(loc))
 	}
 	callee := ast.VarTerm(name).SetLocation(loc)
 	var guard *ast.Expr
@@ -90,7 +123,7 @@ func holdsRule(link *ast.Rule, name string) (*ast.Expr, *ast.Rule) {
 
 // nameWildcards gives the wildcards among a function's arguments names, so that
 // they can be passed on.
-func nameWildcards(r *ast.Rule) {
+func nameWildcards(r *ast.Rule, name string) {
 	n := 0
 	for i, arg := range r.Head.Args {
 		renamed, err := ast.TransformVars(arg, func(v ast.Var) (ast.Value, error) {
@@ -98,7 +131,7 @@ func nameWildcards(r *ast.Rule) {
 				return v, nil
 			}
 			n++
-			return ast.Var(fmt.Sprintf("__arg%d", n)), nil
+			return ast.Var(fmt.Sprintf("%s_arg%d", name, n)), nil
 		})
 		if err != nil {
 			continue // the function above returns none

@@ -40,11 +40,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	if p.source, err = compile(s.modules); err != nil {
 		return nil, err
 	}
-	plain := make(map[string]*ast.Module, len(s.modules))
-	for name, m := range s.modules {
-		plain[name] = desugarElse(m)
-	}
-	if p.desugared, err = compile(plain); err != nil {
+	if p.desugared, err = compile(desugarElse(s.modules)); err != nil {
 		return nil, fmt.Errorf("rewriting else: %w", err)
 	}
 	return p, nil
@@ -122,6 +118,9 @@ type Query struct {
 	text    string
 	partial rego.PreparedPartialQuery
 	full    rego.PreparedEvalQuery
+
+	negations []negation
+	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
 }
 
 // Prepare prepares an entrypoint: a reference to a rule, such as
@@ -151,6 +150,17 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	}
 	if q.full, err = rego.New(options(p.source)...).PrepareForEval(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
+	}
+	q.negations = negations(p.desugared)
+	q.probes = map[string]rego.PreparedPartialQuery{}
+	for _, n := range q.negations {
+		for _, rule := range n.rules {
+			opts := options(p.desugared)
+			opts = append(opts, rego.ParsedQuery(ast.NewBody(ast.Equality.Expr(ast.NewTerm(rule), ast.VarTerm("value")))))
+			if q.probes[rule.String()], err = rego.New(opts...).PrepareForPartial(ctx); err != nil {
+				return nil, fmt.Errorf("preparing %v: %w", rule, err)
+			}
+		}
 	}
 	return q, nil
 }
@@ -200,7 +210,25 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	for i, u := range unknowns {
 		terms[i] = ast.NewTerm(u)
 	}
-	pq, err := q.partial.Partial(ctx, rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms))
+	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms)}
+	for _, n := range q.negations {
+		if !n.dependsOn(unknowns) {
+			continue
+		}
+		if len(n.functions) > 0 {
+			return nil, &n.functions[0]
+		}
+		for _, rule := range n.rules {
+			probe := q.probes[rule.String()]
+			if _, err := probe.Partial(ctx, options...); err != nil {
+				return nil, fmt.Errorf("partially evaluating %v: %w", rule, err)
+			}
+		}
+	}
+	pq, err := q.partial.Partial(ctx, options...)
+	if err == nil {
+		err = ctx.Err() // which partial evaluation drops inside a negation
+	}
 	if err != nil {
 		return nil, fmt.Errorf("partially evaluating %s: %w", q.text, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // matchEmpty: every text has the empty prefix.
@@ -17,6 +18,58 @@ func matchEmpty(p Predicate) (Predicate, bool) {
 		return nil, false
 	}
 	return notNull(m.Of), true
+}
+
+// leafConstant: what compares literals is known. (They meet when a parameter is
+// bound.)
+func leafConstant(p Predicate) (Predicate, bool) {
+	for _, e := range operands(p) {
+		l, ok := e.(Literal)
+		if !ok || !l.Type.Elem().distinguishable() {
+			return nil, false
+		}
+	}
+	switch p := p.(type) {
+	case Compare:
+		l, r := p.L.(Literal), p.R.(Literal)
+		if l.Type != r.Type || l.Type.Array {
+			return nil, false
+		}
+		order := compareLiterals(l, r)
+		switch p.Op {
+		case EQ:
+			return Const(order == 0), true
+		case NE:
+			return Const(order != 0), true
+		case LT:
+			return Const(order < 0), true
+		case LE:
+			return Const(order <= 0), true
+		case GT:
+			return Const(order > 0), true
+		default:
+			return Const(order >= 0), true
+		}
+	case Member:
+		l, set := p.Of.(Literal), p.Set.(Literal)
+		return Const(slices.ContainsFunc(set.Elems(), func(e Literal) bool { return compareLiterals(e, l) == 0 })),
+			l.Type == set.Type.Elem()
+	case Match:
+		of, okOf := p.Of.(Literal).Value.(string)
+		sub, okSub := p.Sub.(Literal).Value.(string)
+		if !okOf || !okSub || p.Fold {
+			return nil, false
+		}
+		switch p.Kind {
+		case AtStart:
+			return Const(strings.HasPrefix(of, sub)), true
+		case AtEnd:
+			return Const(strings.HasSuffix(of, sub)), true
+		default:
+			return Const(strings.Contains(of, sub)), true
+		}
+	}
+	return nil, false
 }
 
 // memberOne: a set of one is an equality, which keeps an index's order; an empty

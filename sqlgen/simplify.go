@@ -44,6 +44,7 @@ type rule[P Predicate] struct {
 // The order matters only for how much a pass achieves, not for what is true.
 var (
 	leafRules = []rule[Predicate]{
+		{"leaf-constant", leafConstant},
 		{"match-empty", matchEmpty},
 		{"member-one", memberOne},
 		{"null-of-not-null", nullOfNotNull},

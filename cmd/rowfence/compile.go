@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -50,7 +52,7 @@ const maxInput = 64 << 20
 
 func (r *request) run(cmd *cobra.Command, trace func(sqlgen.Step)) (*compiler.Compilation, error) {
 	if r.argStart < 1 || r.argStart > 65535 {
-		return nil, fmt.Errorf("--arg-start %d: want a number from 1 to 65535", r.argStart)
+		return nil, usageError(fmt.Sprintf("--arg-start %d: want a number from 1 to 65535", r.argStart))
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), r.timeout)
 	defer cancel()
@@ -86,6 +88,11 @@ func (r *request) readInput(stdin io.Reader) ([]byte, error) {
 	}
 	return os.ReadFile(r.input)
 }
+
+// usageError is a command line that makes no sense.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
 
 // refusedError is a policy, schema or input that is refused.
 type refusedError struct {
@@ -131,7 +138,14 @@ func describe(e *compiler.Error) string {
 	return b.String()
 }
 
+// refused tells what is refused from what went wrong around it: wrong usage, and
+// files that can't be read.
 func refused(err error, asJSON bool) error {
+	var usage usageError
+	var file *fs.PathError
+	if errors.As(err, &usage) || errors.As(err, &file) {
+		return err
+	}
 	if errs := rowfence.Errors(err); len(errs) > 0 {
 		return &refusedError{errs, asJSON}
 	}

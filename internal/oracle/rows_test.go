@@ -165,7 +165,7 @@ func load(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) map[string][]Ro
 			docs[conv] = map[string]any{"type": "thing", "kind": []any{"a", "b"}}
 		}
 		for _, c := range columns {
-			v, v0 := pick(rng, c.values), pick(rng, c.values)
+			v, v0 := likely(rng, c.values), likely(rng, c.values)
 			if rng.IntN(3) == 0 {
 				v = null
 			}
@@ -190,6 +190,15 @@ func load(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) map[string][]Ro
 	_, err = db.Exec(ctx, "INSERT INTO things VALUES "+insert.String()[1:])
 	require.NoError(t, err)
 	return rows
+}
+
+// likely picks the first few values more often than the others, so that several
+// conditions are true of one row.
+func likely(rng *rand.Rand, from []cell) cell {
+	if rng.IntN(2) == 0 {
+		return pick(rng, from[:min(3, len(from))])
+	}
+	return pick(rng, from)
 }
 
 func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }

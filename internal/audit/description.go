@@ -1,0 +1,77 @@
+package audit
+
+import (
+	"net/http"
+	"strings"
+)
+
+// irregular has the actions whose past is not themselves with an -ed.
+var irregular = map[string]string{
+	"read":                   "read",
+	"write":                  "updated",
+	"stop":                   "stopped",
+	"login":                  "logged in",
+	"logout":                 "logged out",
+	"request_password_reset": "password reset requested",
+}
+
+// friendly has the resource types that are not called by their words.
+var friendly = map[string]string{
+	"git_ssh_key":                "git SSH key",
+	"api_key":                    "API key",
+	"convert_login":              "login type conversion",
+	"oauth2_provider_app":        "OAuth2 app",
+	"oauth2_provider_app_secret": "OAuth2 app secret",
+}
+
+// Description is a sentence on the row, with {user} and {target} for the page to
+// fill in.
+func (l Log) Description() string {
+	var b strings.Builder
+	// A password reset is asked for by whoever knows the address, which need not
+	// be the user.
+	reset := l.Action == "request_password_reset"
+	if !reset {
+		b.WriteString("{user} ")
+	}
+	switch {
+	case l.StatusCode == http.StatusSeeOther:
+		b.WriteString("was redirected attempting to " + words(l.Action))
+	case l.StatusCode >= http.StatusBadRequest:
+		b.WriteString("unsuccessfully attempted to " + words(l.Action))
+	default:
+		b.WriteString(past(l.Action))
+	}
+	switch {
+	case l.Action == "login", l.Action == "logout", l.Action == "register" && l.ResourceType == "api_key":
+		return b.String()
+	case reset:
+		b.WriteString(" for")
+	default:
+		b.WriteString(" the " + resourceName(l.ResourceType))
+	}
+	// The name of an SSH key is long and says nothing.
+	if l.ResourceType != "git_ssh_key" {
+		b.WriteString(" {target}")
+	}
+	return b.String()
+}
+
+func past(action string) string {
+	if p, ok := irregular[action]; ok {
+		return p
+	}
+	if strings.HasSuffix(action, "e") {
+		return words(action) + "d"
+	}
+	return words(action) + "ed"
+}
+
+func resourceName(resourceType string) string {
+	if name, ok := friendly[resourceType]; ok {
+		return name
+	}
+	return words(resourceType)
+}
+
+func words(name string) string { return strings.ReplaceAll(name, "_", " ") }

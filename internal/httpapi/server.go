@@ -1,0 +1,128 @@
+// Package httpapi answers the server's HTTP requests.
+//
+//	request ─▶ id, log, recovery, bounds, deadline ─▶ mux ─▶ session ─▶ handler
+//
+// Every answer is JSON, errors too: {"message", "validations"?}.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// Store is where sessions and logs are kept.
+type Store interface {
+	// Session is the session of a token, or audit.ErrNoSession.
+	Session(ctx context.Context, token string) (audit.Session, error)
+	// Resolve looks up what the names of me's search stand for.
+	Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names) (auditquery.Resolved, error)
+	// AuditLogs are the page's rows that are authorized and found, newest first.
+	AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, error)
+	// CountAuditLogs counts such rows up to limit + 1.
+	CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, limit int) (int, error)
+	// Ready is nil when requests can be answered.
+	Ready(ctx context.Context) error
+}
+
+// Authorizer says which rows of a resource the policy allows for an input.
+type Authorizer interface {
+	Filter(ctx context.Context, resource string, input any) (sqlgen.Filter, error)
+}
+
+const (
+	defaultTimeout = 15 * time.Second
+	readyTimeout   = 2 * time.Second
+	// No request of the API has a body.
+	maxBodyBytes = 64 << 10
+)
+
+// Config is what a handler needs. All but Timeout is required.
+type Config struct {
+	Store      Store
+	Authorizer Authorizer
+	Log        *slog.Logger
+	Timeout    time.Duration // for a request; 0 means 15 seconds
+}
+
+type server struct {
+	store      Store
+	authorizer Authorizer
+	log        *slog.Logger
+	timeout    time.Duration
+}
+
+// New is the handler of all the server's routes.
+func New(c Config) http.Handler {
+	s := &server{c.Store, c.Authorizer, c.Log, c.Timeout}
+	if s.timeout <= 0 {
+		s.timeout = defaultTimeout
+	}
+	mux := http.NewServeMux()
+	get := func(path string, h handler) {
+		mux.Handle("GET "+path, s.handle(h))
+		mux.Handle(path, s.handle(methodNotAllowed))
+	}
+	get("/healthz", healthy)
+	get("/readyz", s.ready)
+	get("/api/v2/audit", s.authenticated(s.auditLogs))
+	mux.Handle("/", s.handle(notFound))
+	return s.identified(s.logged(s.recovered(s.bounded(mux))))
+}
+
+// NewHTTPServer is a server for the handler with bounds on what a client may
+// send and how long it may take.
+func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      45 * time.Second, // more than any request's deadline
+		IdleTimeout:       2 * time.Minute,
+		// A search of 1 MB, percent-encoded, is still read, so that it is
+		// refused with an explanation. What is larger gets net/http's 431.
+		MaxHeaderBytes: 4 << 20,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// handler answers a request or says why it can't.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+func (s *server) handle(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) error {
+	return respond(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := s.store.Ready(ctx); err != nil {
+		s.log.WarnContext(ctx, "not ready", "request_id", requestID(ctx), "error", err)
+		return &apiError{Status: http.StatusServiceUnavailable, Message: "The database is not ready."}
+	}
+	return respond(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+func notFound(http.ResponseWriter, *http.Request) error {
+	return &apiError{Status: http.StatusNotFound, Message: "Route not found."}
+}
+
+func methodNotAllowed(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Allow", "GET, HEAD")
+	return &apiError{Status: http.StatusMethodNotAllowed, Message: "Method not allowed."}
+}

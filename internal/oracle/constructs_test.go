@@ -1,0 +1,143 @@
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/pglocal/pgtest"
+	"github.com/rowfence/rowfence/rego"
+)
+
+// constructs are policies in which OPA's partial evaluation, or SQL, is likely to
+// mean something else than full evaluation. The code is that of the refusal (which
+// may come under one convention of NULL only), or empty where the translation is
+// exact.
+var constructs = []struct{ name, code, body, rest string }{
+	{"conflict of known values below not", "RF2002", "not blocked; input.object.t == \"a\"", "blocked := true if input.subject.n == 1\nblocked := false if input.subject.n > 0"},
+	{"conflict of known values", "RF2002", "blocked; input.object.t == \"a\"", "blocked := true if input.subject.n == 1\nblocked := false if input.subject.n > 0"},
+	{"conflict of a known function below not", "RF2002", "not f(1); input.object.t == \"a\"", "f(x) := true if x == 1\nf(x) := false if x > 0"},
+	{"conflict of a known object below not", "RF2002", "not m.a; input.object.t == \"a\"", "m[k] := v if { some k, v in {\"a\": false} }\nm[k] := v if { some k, v in {\"a\": true} }"},
+	{"conflict deep below not", "RF2002", "not h; input.object.t == \"a\"", "h if { blocked; input.object.i == 1 }\nblocked := true if input.subject.n == 1\nblocked := false if input.subject.n > 0"},
+	{"conflict of unknown values below not", "RF3005", "not blocked; input.object.t == \"a\"", "blocked := true if input.object.i == 1\nblocked := false if input.object.i > 0"},
+	{"whole document", "RF3006", "input.object == {\"a\": 1}", ""},
+	{"whole input", "", "x := input; x.object.t == \"a\"", ""},
+	{"iteration over input", "", "some k; input[k].t == \"a\"", ""},
+	{"iteration over the document", "", "some k; input.object[k] == \"a\"; k != \"w\"", ""},
+	{"wildcard over the document", "", "input.object[_] == \"a\"", ""},
+	{"member of the document", "", "\"a\" in input.object", ""},
+	{"with on a known value", "RF3004", "h with input.subject.n as 5", "h if { input.subject.n == 5; input.object.t == \"a\" }"},
+	{"with on the row", "RF3004", "h with input.object.t as \"a\"", "h if { input.object.t == \"a\"; input.object.i == 1 }"},
+	{"with on all input", "RF3004", "h with input as {\"object\": {\"t\": \"a\"}}", "h if input.object.t == \"a\""},
+	{"with on data", "RF3004", "h with data.roles as {\"a\": 5}", "h if data.roles[input.object.t] == 5"},
+	{"with below not", "RF3004", "not h with input.subject.n as 5", "h if { input.subject.n == 5; input.object.t == \"a\" }"},
+	{"with on a builtin", "", "count([input.object.t]) == 7 with count as 7", ""},
+	{"key from the input", "", "input.object[input.subject.key] == \"a\"", ""},
+	{"key from the row", "", "input.object[input.object.t] == \"Z\"", ""},
+	{"data by a field", "", "data.roles[input.object.t] == 1", ""},
+	{"data by a field below not", "", "not data.roles[input.object.t] == 1", ""},
+	{"data by a field, list", "", "data.lists[input.object.t][_] == \"x\"", ""},
+	{"data by a field, member", "", "\"x\" in data.lists[input.object.t]", ""},
+	{"data by a number", "", "data.roles[input.object.i] == 1", ""},
+	{"data array by a number", "", "data.list[input.object.s] == \"a\"", ""},
+	{"array literal by a number", "", "[\"a\", \"b\"][input.object.s] == \"b\"", ""},
+	{"every over known", "", "every x in [\"a\", \"b\"] { input.object.t != x }", ""},
+	{"every over known below not", "", "not h", "h if { every x in [\"a\", \"b\"] { input.object.t != x } }"},
+	{"every over the row", "RF3008", "every x in input.object.ta { x != \"a\" }", ""},
+	{"print", "", "print(input.object.t); input.object.t == \"a\"", ""},
+	{"default function", "", "f(input.object.t) == \"no\"", "default f(_) := \"no\"\nf(x) := \"yes\" if x == \"a\""},
+	{"default function below not", "", "not f(input.object.t) == \"no\"", "default f(_) := \"no\"\nf(x) := \"yes\" if x == \"a\""},
+	{"nested partial object", "", "m.a.b == 1", "m[k][l] := 1 if { some k in [\"a\", \"c\"]; some l in [\"b\", \"d\"]; input.object.t == k }"},
+	{"partial object by a field", "", "m[input.object.w] == 1", "m[k] := 1 if { some k in [\"a\", \"b\"]; input.object.t != k }"},
+	{"partial object with a field as key", "", "m[\"a\"] == 1", "m[k] := 1 if { k := input.object.t }"},
+	{"rule with a reference head", "", "r.a.b", "r.a.b if input.object.t == \"a\"\nr.a.c if input.object.t == \"b\""},
+	{"value of a field", "", "h == true", "h := input.object.b"},
+	{"two values of fields", "RF3005", "h == true", "h := input.object.b if input.object.i == 1\nh := input.object.c if input.object.i != 1"},
+	{"no boolean", "", "h == 1", "h := 1 if input.object.b"},
+	{"a field with itself", "", "input.object.t == input.object.t", ""},
+	{"a field with itself, not", "", "not input.object.t != input.object.t", ""},
+	{"a variable that is never used", "", "x := input.object.j.g1; input.object.i >= 0", ""},
+	{"a reference that may be missing, hoisted", "", "not f(input.object.j.g1)", "f(x) if x == \"a\""},
+	{"a reference that may be missing, not hoisted", "", "not input.object.j.g1 == \"a\"", ""},
+	{"now", "RF3001", "time.now_ns() > input.object.ns", ""},
+	{"random", "RF3001", "rand.intn(\"a\", 10) == input.object.i", ""},
+	{"field and object", "", "input.object.t == input.subject", ""},
+	{"array of fields", "", "[input.object.t, input.object.w] == [\"a\", \"b\"]", ""},
+	{"array of fields below not", "", "not [input.object.t, input.object.w] == [\"a\", \"b\"]", ""},
+	{"array pattern", "", "[x, \"b\"] = [input.object.t, input.object.w]; x != \"z\"", ""},
+	{"set of fields", "RF3006", "{input.object.t, \"a\"} == {\"a\"}", ""},
+	{"set operation", "RF3001", "count({input.object.t} & {\"a\"}) > 0", ""},
+	{"comprehension over known", "", "input.object.t in {x | some x in [\"a\", \"b\"]; x != \"b\"}", ""},
+	{"comprehension with a field", "RF3003", "\"a\" in {x | some x in [\"a\", \"b\"]; x != input.object.t}", ""},
+	{"unification", "", "some x; input.object.t = x; x != \"b\"", ""},
+	{"rule set below not", "", "not s[input.object.t]", "s contains \"a\"\ns contains x if { x := input.object.w; input.object.i == 1 }"},
+	{"rule set, member below not", "", "not input.object.t in s", "s contains \"a\"\ns contains x if { x := input.object.w; input.object.i == 1 }"},
+	{"rule set, loop", "", "some x in s; x != \"a\"", "s contains \"a\"\ns contains x if { x := input.object.w; input.object.i == 1 }"},
+	{"rule set, counted", "RF3001", "count(s) == 2", "s contains \"a\"\ns contains x if { x := input.object.w }"},
+	{"template string", "RF3003", "$\"{input.object.t}-x\" == \"a-x\"", ""},
+	{"negative literal", "", "input.object.i == -5", ""},
+	{"huge exponent", "RF3009", "input.object.n < 1e9999", ""},
+	{"division", "RF3001", "input.object.i / 0 == 1", ""},
+	{"jsonb key with a NUL", "", "input.object.j[\"a\\u0000\"] == 1", ""},
+	{"text with a NUL, order", "", "input.object.t < \"a\\u0000b\"", ""},
+	{"text with 0x1A", "", "input.object.t == \"a\\u001a\"", ""},
+	{"walk", "RF3001", "walk(input.object, [p, v]); v == \"a\"", ""},
+	{"object.get with a default", "", "object.get(input.object, \"t\", \"none\") == \"none\"", ""},
+	{"object.get of jsonb", "", "object.get(input.object.j, \"g1\", \"none\") == \"none\"", ""},
+	{"object.get of a missing key", "", "object.get(input.object, \"nope\", \"none\") == \"none\"", ""},
+	{"bare missing field", "", "not input.object.nope; input.object.i == 1", ""},
+	{"or of many", "", "h1; h2; h3", "h1 if input.object.t == \"a\"\nh1 if input.object.b\nh2 if input.object.i > 0\nh2 if input.object.c\nh3 if input.object.w == \"a\"\nh3 if input.object.u0 != \"x\""},
+	{"a helper used three times", "", "h; not h2; h3", "h if input.object.t != \"a\"\nh2 if { h; input.object.b }\nh3 if not h2"},
+	{"else with values of fields", "RF3005", "e == \"a\"", "e := input.object.t if input.object.b\nelse := input.object.w"},
+	{"else with a value that is undefined", "", "e == \"x\"", "e := input.object.j.g1 if input.object.b0\nelse := \"x\""},
+	{"else below not in a function", "", "not f(input.object.t, 1) == \"x\"", "f(a, _) := \"x\" if a == \"a\"\nelse := \"y\" if input.object.b\nelse := \"x\" if a == \"b\""},
+	{"parameter as a key", "", "\"read\" in input.object.j[input.subject.id]", ""},
+	{"parameter in a string function", "", "startswith(input.object.t, input.subject.id)", ""},
+	{"parameter loop", "RF3002", "some g in input.subject.groups; g == input.object.t", ""},
+	{"parameter member", "", "\"a\" in input.subject.groups; input.object.t == \"b\"", ""},
+	{"is_ of a missing key", "", "is_string(input.object.j.g1)", ""},
+	{"is_ below not", "", "not is_string(input.object.j.g1)", ""},
+	{"boolean result compared", "", "startswith(input.object.t, \"a\") == false", ""},
+	{"negated boolean result", "", "x := startswith(input.object.t, \"a\"); not x", ""},
+	{"comparison as a value", "", "x := input.object.i > 1; x == false", ""},
+}
+
+// TestConstructs: each is exact or refused, on rows with NULL in each convention.
+func TestConstructs(t *testing.T) {
+	ctx := context.Background()
+	db := pgtest.New(t)
+	rows := load(t, db, rand.New(rand.NewPCG(7, 7)), 250)
+	input := map[string]any{"subject": map[string]any{"id": uuidA, "groups": []any{"a", "open"}, "n": 1, "key": "t"}}
+	data := rego.Data(map[string]any{
+		"roles": map[string]any{"a": 1, "b": 2, "": 1}, "list": []any{"a", "b"},
+		"lists": map[string]any{"a": []any{"x"}, "b": []any{}},
+	})
+	for _, c := range constructs {
+		for _, conv := range conventions {
+			t.Run(c.name+"/"+conv, func(t *testing.T) {
+				schema, err := compiler.ParseSchema([]byte(schemaText(conv)))
+				require.NoError(t, err)
+				resource, err := schema.Resource("thing")
+				require.NoError(t, err)
+				text := fmt.Sprintf("package authz\n\nimport rego.v1\n\nallow if { %s }\n\n%s\n", c.body, c.rest)
+				policy, err := rego.Load(ctx, rego.Module("policy.rego", text), data)
+				require.NoError(t, err)
+				query, err := policy.Prepare(ctx, "data.authz.allow")
+				require.NoError(t, err)
+				f, err := Check(ctx, db, Case{query, resource, input, rows[conv]})
+				var refusal *compiler.Error
+				if errors.As(err, &refusal) {
+					require.Equal(t, c.code, string(refusal.Code), "%v", err)
+					return
+				}
+				require.NoError(t, err)
+				t.Log(f)
+			})
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+const auditLogs = "audit_logs"
+
+// Rows are fetched by the keys of the page, which is MATERIALIZED so that the
+// planner can't pull wide rows or the join below the page's order.
+const auditLogsOfPage = `
+WITH page AS MATERIALIZED (%s)
+SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agent, ''),
+	l.resource_type, l.resource_id, l.resource_target, l.resource_icon, l.resource_link,
+	l.action, l.diff, l.status_code, l.additional_fields, l.user_id,
+	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')
+FROM page
+JOIN audit_logs AS l ON l.id = page.id
+LEFT JOIN organizations AS o ON o.id = l.organization_id
+ORDER BY l.time DESC, l.id DESC`
+
+// AuditLogs are the page's rows of those that are both authorized and found,
+// newest first, in two queries whatever their number.
+func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, error) {
+	keys, args, ok := auditquery.Keys(auditLogs, authorized, search, page, 1)
+	if !ok {
+		return nil, nil
+	}
+	const doing = "listing audit logs"
+	rows, err := db.pool.Query(ctx, fmt.Sprintf(auditLogsOfPage, keys), args...)
+	if err != nil {
+		return nil, queryError(ctx, doing, err)
+	}
+	logs, err := pgx.CollectRows(rows, scanAuditLog)
+	if err != nil {
+		return nil, queryError(ctx, doing, err)
+	}
+	users, err := db.users(ctx, logs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range logs {
+		logs[i].User = users[logs[i].UserID]
+	}
+	return logs, nil
+}
+
+func scanAuditLog(row pgx.CollectableRow) (audit.Log, error) {
+	var (
+		l                                      audit.Log
+		request, org, resource, user, joinedID *uuid.UUID
+		ip                                     *netip.Prefix
+		diff                                   []byte
+		joined                                 audit.Organization
+	)
+	err := row.Scan(&l.ID, &request, &l.Time, &org, &ip, &l.UserAgent,
+		&l.ResourceType, &resource, &l.ResourceTarget, &l.ResourceIcon, &l.ResourceLink,
+		&l.Action, &diff, &l.StatusCode, &l.AdditionalFields, &user,
+		&joinedID, &joined.Name, &joined.DisplayName, &joined.Icon)
+	if err != nil {
+		return audit.Log{}, err
+	}
+	l.Time = l.Time.UTC()
+	l.RequestID, l.OrganizationID, l.ResourceID, l.UserID = orZero(request), orZero(org), orZero(resource), orZero(user)
+	l.IP = orZero(ip)
+	if joinedID != nil {
+		joined.ID = *joinedID
+		l.Organization = &joined
+	}
+	if l.Diff, err = audit.ParseDiff(diff); err != nil {
+		return audit.Log{}, fmt.Errorf("audit log %s: %w", l.ID, err)
+	}
+	return l, nil
+}
+
+func orZero[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// CountAuditLogs is the number of rows that are both authorized and found, up to
+// limit + 1, which says that there are more than limit.
+func (db *DB) CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, limit int) (int, error) {
+	text, args, ok := auditquery.CappedCount(auditLogs, authorized, search, limit)
+	if !ok {
+		return 0, nil
+	}
+	var n int
+	err := db.pool.QueryRow(ctx, text, args...).Scan(&n)
+	return n, queryError(ctx, "counting audit logs", err)
+}

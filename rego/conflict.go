@@ -1,0 +1,186 @@
+package rego
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// Full evaluation stops with an error where a complete rule, a function or an
+// object gets two values, and so allows nothing. Partial evaluation drops such an
+// error inside a negation that depends on an unknown, and goes on as if the negated
+// expression were undefined: it would allow. So what may conflict below such a
+// negation is looked for when the query is prepared: a rule is evaluated once more
+// by itself, where the error is not dropped; a function can't be, and is refused.
+
+// ConflictError is a function that may have two values below a negation.
+type ConflictError struct {
+	Location *ast.Location
+	Function ast.Ref
+}
+
+// Error is the error in one line.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%v may have two values, below a negation that depends on an unknown", e.Function)
+}
+
+// A negation is a negated expression, with what it depends on.
+type negation struct {
+	reads     []ast.Ref // into the input
+	rules     []ast.Ref // that may have two values
+	functions []ConflictError
+}
+
+// dependsOn reports whether the negation reads one of the unknowns.
+func (n negation) dependsOn(unknowns []ast.Ref) bool {
+	for _, r := range n.reads {
+		for _, u := range unknowns {
+			if r.HasPrefix(u) || u.HasPrefix(r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// negations are those of the policy below which something may conflict.
+func negations(c *ast.Compiler) []negation {
+	var out []negation
+	for _, m := range c.Modules {
+		ast.WalkExprs(m, func(e *ast.Expr) bool {
+			_, not := e.Terms.(*ast.Not)
+			if !e.Negated && !not {
+				return false
+			}
+			n := negation{}
+			n.visit(c, e, map[*ast.Rule]bool{})
+			if len(n.rules)+len(n.functions) > 0 {
+				out = append(out, n)
+			}
+			return false
+		})
+	}
+	return out
+}
+
+// visit collects what x, and the rules that it refers to, read and may conflict in.
+func (n *negation) visit(c *ast.Compiler, x any, seen map[*ast.Rule]bool) {
+	ast.WalkRefs(x, func(ref ast.Ref) bool {
+		switch {
+		case ref.HasPrefix(ast.InputRootRef):
+			n.reads = append(n.reads, ref.ConstantPrefix())
+		case ref.HasPrefix(ast.DefaultRootRef):
+			for _, r := range c.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
+				if seen[r] {
+					continue
+				}
+				seen[r] = true
+				n.rule(c, r)
+				n.visit(c, r, seen)
+			}
+		}
+		return false
+	})
+}
+
+func (n *negation) rule(c *ast.Compiler, r *ast.Rule) {
+	path := r.Ref().GroundPrefix()
+	group := c.GetRulesExact(path)
+	if len(group) == 0 {
+		group = []*ast.Rule{r}
+	}
+	if !mayConflict(group) {
+		return
+	}
+	if len(r.Head.Args) > 0 {
+		n.functions = append(n.functions, ConflictError{r.Loc(), path})
+		return
+	}
+	n.rules = append(n.rules, path)
+}
+
+// mayConflict reports whether the definitions of one rule may give it two values.
+func mayConflict(rules []*ast.Rule) bool {
+	for i, a := range rules {
+		if a.Head.RuleKind() == ast.MultiValue || a.Default {
+			continue
+		}
+		if len(a.Head.Ref()) > len(a.Head.Ref().GroundPrefix()) {
+			return true // an object: its keys are not looked at
+		}
+		if !ast.IsConstant(a.Head.Value.Value) && loops(a.Body) {
+			return true
+		}
+		for _, b := range rules[i+1:] {
+			if !b.Default && !sameValue(a, b) && !exclusive(a, b) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func sameValue(a, b *ast.Rule) bool {
+	return ast.IsConstant(a.Head.Value.Value) && a.Head.Value.Equal(b.Head.Value)
+}
+
+// loops reports whether a body may have several solutions: a reference in it has a
+// variable beside its head.
+func loops(body ast.Body) bool {
+	found := false
+	ast.WalkRefs(body, func(ref ast.Ref) bool {
+		for _, t := range ref[1:] {
+			_, isVar := t.Value.(ast.Var)
+			found = found || isVar
+		}
+		return found
+	})
+	return found
+}
+
+// exclusive reports whether two definitions of a function never hold together:
+// they demand different constants, or are links of one chain of else.
+func exclusive(a, b *ast.Rule) bool {
+	for i := range min(len(a.Head.Args), len(b.Head.Args)) {
+		x, y := a.Head.Args[i], b.Head.Args[i]
+		if ast.IsConstant(x.Value) && ast.IsConstant(y.Value) && !x.Equal(y) {
+			return true
+		}
+	}
+	return guardedBy(a.Body, chainName(b)) || guardedBy(b.Body, chainName(a)) ||
+		chainOf(a) != "" && chainOf(a) == chainOf(b)
+}
+
+// chainName begins the names of the rules that desugaring makes of a chain of else.
+func chainName(first *ast.Rule) string {
+	loc := first.Loc()
+	if loc == nil {
+		return ""
+	}
+	return fmt.Sprintf("__else_%d_%d_", loc.Row, loc.Col)
+}
+
+func guardedBy(body ast.Body, chain string) bool {
+	return chain != "" && strings.HasPrefix(chainOfBody(body), chain)
+}
+
+func chainOf(r *ast.Rule) string { return chainOfBody(r.Body) }
+
+// chainOfBody is the chain whose earlier links the body excludes.
+func chainOfBody(body ast.Body) string {
+	name := ""
+	for _, e := range body {
+		if !e.Negated {
+			continue
+		}
+		ast.WalkRefs(e, func(ref ast.Ref) bool {
+			last, _ := ref[len(ref)-1].Value.(ast.String)
+			if i := strings.LastIndexByte(string(last), '_'); strings.HasPrefix(string(last), "__else_") && name == "" {
+				name = string(last)[:i+1]
+			}
+			return false
+		})
+	}
+	return name
+}
