@@ -157,7 +157,7 @@ func TestParseSchemaRefuses(t *testing.T) {
 		"table with an empty part": {"resources: {r: {table: audit., fields: {a: {const: 1}}}}", []string{
 			`RF1004: resources.r.table: bad name "audit.": an empty part`}},
 		"bad column":       {fields(`a: {column: "a'b", type: text}`), []string{`RF1004: resources.r.fields.a.column: bad name "a'b"`}},
-		"long column":      {fields("a: {column: a123456789b123456789c123456789d123456789e123456789f123456789, type: text}"), []string{"RF1004: resources.r.fields.a.column: bad name"}},
+		"long column":      {fields("a: {column: a123456789b123456789c123456789d123456789e123456789f123456789g123456789, type: text}"), []string{"RF1004: resources.r.fields.a.column: bad name"}},
 		"qualified column": {fields("a: {column: t.a, type: text}"), []string{`RF1004: resources.r.fields.a.column: bad name "t.a": a column is not qualified`}},
 		"bad path":         {fields("a..b: {const: 1}"), []string{`RF1004: resources.r.fields.a..b: bad path "a..b"`}},
 		"field inside a field": {fields("a: {column: a, type: jsonb}, a.b: {column: b, type: text}"), []string{

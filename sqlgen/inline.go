@@ -52,7 +52,7 @@ func arrayText(l Literal) string {
 			b.WriteByte(',')
 		}
 		s := e.plain()
-		if l.Type.Kind == KindUUID || l.Type.Numeric() || l.Type.Kind == KindBool {
+		if l.Type.Kind == KindUUID || l.Type.Elem().Numeric() || l.Type.Kind == KindBool {
 			b.WriteString(s)
 			continue
 		}

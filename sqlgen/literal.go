@@ -198,7 +198,7 @@ func ArgJSON(args []any) ([]byte, error) {
 // standard_conforming_strings says.
 func quoteString(b *strings.Builder, s string) {
 	if strings.ContainsRune(s, '\\') {
-		b.WriteString(" E")
+		b.WriteByte('E')
 		s = strings.ReplaceAll(s, `\`, `\\`)
 	}
 	b.WriteByte('\'')

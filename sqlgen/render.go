@@ -328,8 +328,8 @@ func (r *renderer) expr(e Expr) {
 		r.expr(e.Of)
 		r.WriteString(" -> ")
 		r.expr(e.Key)
-		if TypeOf(e.Key).Kind == KindInt {
-			r.WriteString("::int")
+		if _, written := r.binder.(inline); !written && TypeOf(e.Key).Kind == KindInt {
+			r.WriteString("::int") // an argument alone would be taken for a key
 		}
 	case JSONValues:
 		r.WriteString("jsonb_path_query_array(")
