@@ -43,7 +43,7 @@ func requirePlaceholders(t testing.TB, text string, start, n int) {
 func TestStatements(t *testing.T) {
 	const (
 		order = " ORDER BY time DESC, id DESC"
-		web   = "(EXISTS (SELECT FROM users WHERE users.id = audit_logs.user_id AND users.username ILIKE $%[1]d) OR resource_target ILIKE $%[1]d)"
+		web   = "(resource_target ILIKE $%[1]d OR EXISTS (SELECT FROM users WHERE users.id = audit_logs.user_id AND users.username ILIKE $%[1]d))"
 	)
 	one, both := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
 	page := auditquery.Page{Limit: 25, Offset: 50}

@@ -152,15 +152,6 @@ func exclusive(a, b *ast.Rule) bool {
 		chainOf(a) != "" && chainOf(a) == chainOf(b)
 }
 
-// chainName begins the names of the rules that desugaring makes of a chain of else.
-func chainName(first *ast.Rule) string {
-	loc := first.Loc()
-	if loc == nil {
-		return ""
-	}
-	return fmt.Sprintf("__else_%d_%d_", loc.Row, loc.Col)
-}
-
 func guardedBy(body ast.Body, chain string) bool {
 	return chain != "" && strings.HasPrefix(chainOfBody(body), chain)
 }
@@ -176,7 +167,7 @@ func chainOfBody(body ast.Body) string {
 		}
 		ast.WalkRefs(e, func(ref ast.Ref) bool {
 			last, _ := ref[len(ref)-1].Value.(ast.String)
-			if i := strings.LastIndexByte(string(last), '_'); strings.HasPrefix(string(last), "__else_") && name == "" {
+			if i := strings.LastIndexByte(string(last), '_'); strings.HasPrefix(string(last), chainPrefix) && name == "" {
 				name = string(last)[:i+1]
 			}
 			return false

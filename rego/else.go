@@ -2,8 +2,7 @@ package rego
 
 import (
 	"fmt"
-	"maps"
-	"slices"
+	"hash/fnv"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -17,54 +16,58 @@ import (
 // into independent rules that say the same, because partial evaluation leaves a
 // chain whole:
 //
-//	__else_3_1_0 if { A; _ = a }
+//	__else_p_0 if { A; _ = a }
 //	p := a if A
-//	p := b if { not __else_3_1_0; B }
+//	p := b if { not __else_p_0; B }
 //
-// where 3 and 1 are the row and column of the chain.
-//
-// The rules of one package may stand in several modules, so the new names are
-// unique among all of them.
-func desugarElse(modules map[string]*ast.Module) map[string]*ast.Module {
-	prefix := freePrefix(modules)
-	chains := 0
-	out := make(map[string]*ast.Module, len(modules))
-	for _, name := range slices.Sorted(maps.Keys(modules)) {
-		m := modules[name].Copy()
-		rules := make([]*ast.Rule, 0, len(m.Rules))
-		for _, r := range m.Rules {
-			if r.Else == nil {
-				rules = append(rules, r)
-				continue
-			}
-			rules = append(rules, flattenChain(r, fmt.Sprintf("%s_%d", prefix, chains))...)
-			chains++
+// where p stands for the place of the chain; see [chainName].
+func desugarElse(m *ast.Module) *ast.Module {
+	m = m.Copy()
+	rules := make([]*ast.Rule, 0, len(m.Rules))
+	for _, r := range m.Rules {
+		if r.Else == nil {
+			rules = append(rules, r)
+			continue
 		}
-		m.Rules = rules
-		for _, r := range m.Rules {
-			r.Module = m
-		}
-		out[name] = m
+		rules = append(rules, flattenChain(r, chainName(r))...)
 	}
-	return out
+	m.Rules = rules
+	for _, r := range m.Rules {
+		r.Module = m
+	}
+	return m
 }
 
-// freePrefix begins no name of the policy.
-func freePrefix(modules map[string]*ast.Module) string {
-	prefix := "__else"
-	for {
-		taken := false
-		for _, m := range modules {
-			ast.WalkVars(m, func(v ast.Var) bool {
-				taken = taken || strings.HasPrefix(string(v), prefix)
-				return taken
-			})
-		}
-		if !taken {
-			return prefix
-		}
-		prefix += "_"
+// chainPrefix begins the names that desugaring makes; a policy can't use it.
+const chainPrefix = "__else_"
+
+// chainName begins the names of the rules that desugaring makes of a chain. It
+// says the file, too: the rules of one package may stand in several.
+func chainName(first *ast.Rule) string {
+	loc := first.Loc()
+	if loc == nil {
+		return ""
 	}
+	file := fnv.New32a()
+	file.Write([]byte(loc.File))
+	return fmt.Sprintf("%s%08x_%d_%d_", chainPrefix, file.Sum32(), loc.Row, loc.Col)
+}
+
+// checkReserved refuses names that desugaring could make.
+func checkReserved(m *ast.Module) error {
+	var errs ast.Errors
+	for _, r := range m.Rules {
+		ast.WalkVars(r, func(v ast.Var) bool {
+			if strings.HasPrefix(string(v), chainPrefix) {
+				errs = append(errs, ast.NewError(ast.CompileErr, r.Loc(), "%v: names that begin with %s are reserved", v, chainPrefix))
+			}
+			return len(errs) > 0
+		})
+	}
+	if len(errs) > 0 {
+		return errs
+	}
+	return nil
 }
 
 func flattenChain(first *ast.Rule, name string) []*ast.Rule {
@@ -131,7 +134,7 @@ func nameWildcards(r *ast.Rule, name string) {
 				return v, nil
 			}
 			n++
-			return ast.Var(fmt.Sprintf("%s_arg%d", name, n)), nil
+			return ast.Var(fmt.Sprintf("%sarg%d", name, n)), nil
 		})
 		if err != nil {
 			continue // the function above returns none

@@ -40,7 +40,11 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	if p.source, err = compile(s.modules); err != nil {
 		return nil, err
 	}
-	if p.desugared, err = compile(desugarElse(s.modules)); err != nil {
+	plain := make(map[string]*ast.Module, len(s.modules))
+	for name, m := range s.modules {
+		plain[name] = desugarElse(m)
+	}
+	if p.desugared, err = compile(plain); err != nil {
 		return nil, fmt.Errorf("rewriting else: %w", err)
 	}
 	return p, nil

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -114,27 +116,43 @@ func (s *sources) add(name string, m *ast.Module) error {
 	if _, ok := s.modules[name]; ok {
 		return fmt.Errorf("policy %s is given twice", name)
 	}
+	if err := checkReserved(m); err != nil {
+		return err
+	}
 	s.modules[name] = m
 	return nil
 }
 
 func (s *sources) merge(doc map[string]any) error {
-	for k, v := range doc {
-		if have, ok := s.data[k]; ok {
-			a, okA := have.(map[string]any)
-			b, okB := v.(map[string]any)
-			if !okA || !okB {
-				return fmt.Errorf("data documents disagree on data.%s", k)
-			}
-			sub := sources{data: a}
-			if err := sub.merge(b); err != nil {
-				return fmt.Errorf("%w (below data.%s)", err, k)
-			}
+	merged, err := mergeData("data", s.data, doc)
+	if err != nil {
+		return err
+	}
+	s.data = merged
+	return nil
+}
+
+// mergeData leaves both documents as they are: they may be a caller's.
+func mergeData(path string, a, b map[string]any) (map[string]any, error) {
+	out := maps.Clone(a)
+	for _, k := range slices.Sorted(maps.Keys(b)) {
+		have, taken := out[k]
+		if !taken {
+			out[k] = b[k]
 			continue
 		}
-		s.data[k] = v
+		x, okX := have.(map[string]any)
+		y, okY := b[k].(map[string]any)
+		if !okX || !okY {
+			return nil, fmt.Errorf("data documents disagree on %s.%s", path, k)
+		}
+		sub, err := mergeData(path+"."+k, x, y)
+		if err != nil {
+			return nil, err
+		}
+		out[k] = sub
 	}
-	return nil
+	return out, nil
 }
 
 // skipped leaves out tests, and files that only stand beside a policy.

@@ -38,11 +38,11 @@ type JSONGet struct{ Of, Key Expr }
 type JSONValues struct{ Of Expr }
 
 // JSONArray is a jsonb array of one element, the value as its row document shows
-// it.
+// it. Of NULL it is [null].
 type JSONArray struct{ Of Expr }
 
-// JSONString is the text of a jsonb string. Of other JSON values it is some
-// text: guard it with [JSONTypeIs].
+// JSONString is the text of a jsonb string. It is NULL of a JSON null, and some
+// text of other JSON values: guard it with [JSONTypeIs].
 type JSONString struct{ Of Expr }
 
 func (Column) expr()     {}
@@ -79,9 +79,9 @@ func Nullable(e Expr) bool {
 	switch e := e.(type) {
 	case Column:
 		return !e.NotNull
-	case Param, Literal:
+	case Param, Literal, JSONArray:
 		return false
-	case JSONGet:
+	case JSONGet, JSONString:
 		return true
 	default:
 		return Nullable(operand(e))
@@ -89,7 +89,8 @@ func Nullable(e Expr) bool {
 }
 
 // operand is what a computed expression is of; nil for columns and arguments.
-// Every computed expression is NULL exactly when its operand is, but [JSONGet].
+// Every computed expression is NULL exactly when its operand is, but [JSONArray],
+// which never is, and [JSONGet] and [JSONString], which may be when it is not.
 func operand(e Expr) Expr {
 	switch e := e.(type) {
 	case Text:

@@ -1,5 +1,7 @@
 package sqlgen
 
+import "strings"
+
 // Result says which of the three a filter is.
 type Result uint8
 
@@ -80,8 +82,8 @@ func (f Filter) SQL(start int) (text string, args []any) {
 // no placeholder is doubled, as they expect. The error is always nil.
 func (f Filter) ToSql() (string, []any, error) { //nolint:revive // the name is the interface's
 	var q question
-	text := render(f.Predicate(), &q)
-	return f.closed(text), q.args, nil
+	text := strings.ReplaceAll(render(f.Predicate(), &q), "?", "??")
+	return strings.ReplaceAll(f.closed(text), placeholder, "?"), q.args, nil
 }
 
 // Named is the expression with @prefix1, @prefix2, … and their values, which can

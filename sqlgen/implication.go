@@ -7,9 +7,27 @@ import "fmt"
 const maxPairwise = 64
 
 // sameExpr reports whether two expressions are the same.
-func sameExpr(a, b Expr) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
+func sameExpr(a, b Expr) bool {
+	x, okA := a.(Column)
+	y, okB := b.(Column)
+	if okA || okB {
+		return okA && okB && x == y
+	}
+	return printedExpr(a) == printedExpr(b)
+}
 
-func samePred(a, b Predicate) bool { return canonical(a) == canonical(b) }
+func samePred(a, b Predicate) bool {
+	return sameKind(a, b) && canonical(a) == canonical(b)
+}
+
+// sameKind spares most pairs the comparison of their texts.
+func sameKind(a, b Predicate) bool {
+	if x, ok := a.(Compare); ok {
+		y, ok := b.(Compare)
+		return ok && x.Op == y.Op
+	}
+	return nodeName(a) == nodeName(b)
+}
 
 // values of an expression: the set of literals that a leaf demands or forbids.
 type values struct {
@@ -221,10 +239,13 @@ func forbidsNull(p Predicate, e Expr) bool {
 	}
 	for _, o := range operandsOf {
 		for ; o != nil; o = operand(o) {
+			if _, never := o.(JSONArray); never {
+				break
+			}
 			if sameExpr(o, e) {
 				return true
 			}
-			if get, ok := o.(JSONGet); ok && sameExpr(operand(get.Key), e) {
+			if get, ok := o.(JSONGet); ok && operand(get.Key) != nil && sameExpr(operand(get.Key), e) {
 				return true
 			}
 		}

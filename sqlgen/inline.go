@@ -1,13 +1,14 @@
 package sqlgen
 
 import (
+	"regexp"
 	"strings"
 )
 
 // inline writes literals out, quoted, for people and for DDL.
 type inline struct{}
 
-func (inline) bind(b *strings.Builder, arg Expr) {
+func (inline) bind(b *strings.Builder, arg Expr, typed bool) {
 	p, ok := arg.(Param)
 	if ok {
 		b.WriteString(`:"` + strings.ReplaceAll(p.Name, `"`, `""`) + `"`)
@@ -15,24 +16,37 @@ func (inline) bind(b *strings.Builder, arg Expr) {
 	}
 	l := arg.(Literal)
 	if l.Type.Array {
-		b.WriteString("'" + arrayText(l) + "'::" + l.Type.sql())
+		quoteString(b, arrayText(l))
+		b.WriteString("::" + l.Type.sql())
 		return
 	}
 	switch l.Type.Kind {
 	case KindBool:
 		b.WriteString(strings.ToUpper(l.plain()))
-	case KindInt, KindNumeric:
+	case KindInt:
 		negative(b, l.plain())
+	case KindNumeric:
+		if decimal.MatchString(l.plain()) {
+			negative(b, l.plain())
+			return
+		}
+		quoteString(b, l.plain()) // NaN
+		b.WriteString("::numeric")
 	case KindFloat: // a bare decimal constant would be numeric
 		quoteString(b, l.plain())
 		b.WriteString("::double precision")
 	case KindText:
 		quoteString(b, l.plain())
+		if typed {
+			b.WriteString("::text")
+		}
 	default:
 		quoteString(b, l.plain())
 		b.WriteString("::" + l.Type.sql())
 	}
 }
+
+var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
 // negative keeps a minus sign from running into an operator or a cast.
 func negative(b *strings.Builder, number string) {
@@ -43,7 +57,7 @@ func negative(b *strings.Builder, number string) {
 	b.WriteString(number)
 }
 
-// arrayText is an array literal's text inside a SQL string constant.
+// arrayText is an array literal in PostgreSQL's text form.
 func arrayText(l Literal) string {
 	var b strings.Builder
 	b.WriteByte('{')
@@ -61,5 +75,5 @@ func arrayText(l Literal) string {
 		b.WriteByte('"')
 	}
 	b.WriteByte('}')
-	return strings.ReplaceAll(b.String(), "'", "''")
+	return b.String()
 }

@@ -6,93 +6,178 @@ import (
 	"strings"
 )
 
-// String prints a predicate in the canonical form that golden files and explain
-// show. It is one line, and two predicates that print alike are the same.
-func (p Const) String() string        { return strconv.FormatBool(bool(p)) }
-func (p And) String() string          { return group("and", p) }
-func (p Or) String() string           { return group("or", p) }
-func (p Not) String() string          { return fmt.Sprintf("(not %v)", p.Of) }
-func (p Compare) String() string      { return fmt.Sprintf("(%v %v %v)", p.Op, p.L, p.R) }
-func (p Distinct) String() string     { return fmt.Sprintf("(distinct %v %v)", p.L, p.R) }
-func (p Same) String() string         { return fmt.Sprintf("(same %v %v)", p.L, p.R) }
-func (p Null) String() string         { return fmt.Sprintf("(null %v)", p.Of) }
-func (p Member) String() string       { return fmt.Sprintf("(member %v %v)", p.Of, p.Set) }
-func (p Excluded) String() string     { return fmt.Sprintf("(excluded %v %v)", p.Of, p.Set) }
-func (p JSONContains) String() string { return fmt.Sprintf("(contains %v %v)", p.L, p.R) }
-func (p JSONTypeIs) String() string {
-	return fmt.Sprintf("(jsontype %v %s)", p.Of, strings.Join(p.Types, "|"))
-}
+// String prints a predicate in the form that golden files and explain show. It is
+// one line, and two predicates that print alike are the same.
+func (p Const) String() string        { return printed(p) }
+func (p And) String() string          { return printed(p) }
+func (p Or) String() string           { return printed(p) }
+func (p Not) String() string          { return printed(p) }
+func (p Compare) String() string      { return printed(p) }
+func (p Distinct) String() string     { return printed(p) }
+func (p Same) String() string         { return printed(p) }
+func (p Null) String() string         { return printed(p) }
+func (p Member) String() string       { return printed(p) }
+func (p Excluded) String() string     { return printed(p) }
+func (p Holds) String() string        { return printed(p) }
+func (p Match) String() string        { return printed(p) }
+func (p JSONTypeIs) String() string   { return printed(p) }
+func (p JSONContains) String() string { return printed(p) }
+func (p HasNull) String() string      { return printed(p) }
+func (p Exists) String() string       { return printed(p) }
 
-func (p Holds) String() string {
-	if p.Want {
-		return fmt.Sprintf("(true %v)", p.Of)
+func printed(p Predicate) string { return string(appendPredicate(nil, p)) }
+
+// String prints an expression: a column by its name, a parameter with @ before it,
+// a literal with its type ("a":text, 3:int, ["x" "y"]:text[]).
+func (e Column) String() string     { return printedExpr(e) }
+func (e Param) String() string      { return printedExpr(e) }
+func (l Literal) String() string    { return printedExpr(l) }
+func (e Text) String() string       { return printedExpr(e) }
+func (e ToJSON) String() string     { return printedExpr(e) }
+func (e ToNumeric) String() string  { return printedExpr(e) }
+func (e JSONGet) String() string    { return printedExpr(e) }
+func (e JSONValues) String() string { return printedExpr(e) }
+func (e JSONArray) String() string  { return printedExpr(e) }
+func (e JSONString) String() string { return printedExpr(e) }
+
+func printedExpr(e Expr) string { return string(appendExpr(nil, e)) }
+
+var matchNames = [...]string{AtStart: "prefix", AtEnd: "suffix", Anywhere: "substring"}
+
+// nodeName is what a predicate's print begins with.
+func nodeName(p Predicate) string {
+	switch p := p.(type) {
+	case And:
+		return "and"
+	case Or:
+		return "or"
+	case Not:
+		return "not"
+	case Compare:
+		return p.Op.String()
+	case Distinct:
+		return "distinct"
+	case Same:
+		return "same"
+	case Null:
+		return "null"
+	case Member:
+		return "member"
+	case Excluded:
+		return "excluded"
+	case Holds:
+		return strconv.FormatBool(p.Want)
+	case Match:
+		if p.Fold {
+			return matchNames[p.Kind] + "-fold"
+		}
+		return matchNames[p.Kind]
+	case JSONTypeIs:
+		return "jsontype " + strings.Join(p.Types, "|")
+	case JSONContains:
+		return "contains"
+	case HasNull:
+		return "hasnull"
+	case Exists:
+		return "exists " + p.From + " " + p.Alias
+	default:
+		return ""
 	}
-	return fmt.Sprintf("(false %v)", p.Of)
 }
 
-func (p Match) String() string {
-	name := [...]string{AtStart: "prefix", AtEnd: "suffix", Anywhere: "substring"}[p.Kind]
-	if p.Fold {
-		name += "-fold"
+// appendPredicate is the printer behind String. It is also the simplifier's measure
+// of sameness, and so has to be quick.
+func appendPredicate(b []byte, p Predicate) []byte {
+	if c, ok := p.(Const); ok {
+		return strconv.AppendBool(b, bool(c))
 	}
-	return fmt.Sprintf("(%s %v %v)", name, p.Of, p.Sub)
+	b = append(append(b, '('), nodeName(p)...)
+	switch p := p.(type) {
+	case And:
+		b = appendAll(b, p)
+	case Or:
+		b = appendAll(b, p)
+	case Not:
+		b = appendPredicate(append(b, ' '), p.Of)
+	case Exists:
+		b = appendPredicate(append(b, ' '), p.Where)
+	case Compare: // the commonest leaves, without a slice for their operands
+		b = appendExpr(append(b, ' '), p.L)
+		b = appendExpr(append(b, ' '), p.R)
+	case Null:
+		b = appendExpr(append(b, ' '), p.Of)
+	default:
+		for _, e := range operands(p) {
+			b = appendExpr(append(b, ' '), e)
+		}
+	}
+	return append(b, ')')
 }
 
-func (p Exists) String() string {
-	return fmt.Sprintf("(exists %s %s %v)", p.From, p.Alias, p.Where)
-}
-
-func group(name string, terms []Predicate) string {
-	var b strings.Builder
-	b.WriteByte('(')
-	b.WriteString(name)
+func appendAll(b []byte, terms []Predicate) []byte {
 	for _, t := range terms {
-		fmt.Fprintf(&b, " %v", t)
+		b = appendPredicate(append(b, ' '), t)
 	}
-	b.WriteByte(')')
-	return b.String()
+	return b
 }
 
-// String prints an expression for golden files and explain.
-func (e Column) String() string {
-	if e.Table != "" {
-		return e.Table + "." + e.Name
+func appendExpr(b []byte, e Expr) []byte {
+	name := ""
+	switch e := e.(type) {
+	case Column:
+		if e.Table != "" {
+			b = append(append(b, e.Table...), '.')
+		}
+		return append(b, e.Name...)
+	case Param:
+		return append(append(b, '@'), e.Name...)
+	case Literal:
+		return e.appendTo(b)
+	case Text:
+		name = "(text "
+	case ToJSON:
+		name = "(json "
+	case ToNumeric:
+		name = "(numeric "
+	case JSONGet:
+		b = appendExpr(append(b, "(get "...), e.Of)
+		b = appendExpr(append(b, ' '), e.Key)
+		return append(b, ')')
+	case JSONValues:
+		name = "(values "
+	case JSONArray:
+		name = "(array "
+	case JSONString:
+		name = "(string "
 	}
-	return e.Name
+	b = appendExpr(append(b, name...), operand(e))
+	return append(b, ')')
 }
-func (e Param) String() string      { return "@" + e.Name }
-func (e Text) String() string       { return fmt.Sprintf("(text %v)", e.Of) }
-func (e ToJSON) String() string     { return fmt.Sprintf("(json %v)", e.Of) }
-func (e ToNumeric) String() string  { return fmt.Sprintf("(numeric %v)", e.Of) }
-func (e JSONGet) String() string    { return fmt.Sprintf("(get %v %v)", e.Of, e.Key) }
-func (e JSONValues) String() string { return fmt.Sprintf("(values %v)", e.Of) }
-func (e JSONArray) String() string  { return fmt.Sprintf("(array %v)", e.Of) }
-func (p HasNull) String() string    { return fmt.Sprintf("(hasnull %v)", p.Of) }
-func (e JSONString) String() string { return fmt.Sprintf("(string %v)", e.Of) }
 
-// String prints a literal with its type: 'a':text, 3:int, ['x' 'y']:text[].
-func (l Literal) String() string {
+func (l Literal) appendTo(b []byte) []byte {
 	if l.Type.Array {
-		var b strings.Builder
-		b.WriteByte('[')
+		b = append(b, '[')
 		for i, e := range l.Elems() {
 			if i > 0 {
-				b.WriteByte(' ')
+				b = append(b, ' ')
 			}
-			b.WriteString(e.bare())
+			b = e.appendBare(b)
 		}
-		fmt.Fprintf(&b, "]:%v", l.Type)
-		return b.String()
+		b = append(b, ']')
+	} else {
+		b = l.appendBare(b)
 	}
-	return l.bare() + ":" + l.Type.String()
+	return append(append(b, ':'), l.Type.String()...)
 }
 
-func (l Literal) bare() string {
+func (l Literal) appendBare(b []byte) []byte {
 	if l.Type.Numeric() || l.Type.Kind == KindBool {
-		return l.plain()
+		return append(b, l.plain()...)
 	}
-	return strconv.Quote(l.plain())
+	return strconv.AppendQuote(b, l.plain())
 }
+
+func (l Literal) bare() string { return string(l.appendBare(nil)) }
 
 // Indent prints a predicate as a tree, a leaf a line.
 func Indent(p Predicate) string {

@@ -8,7 +8,8 @@ import (
 // binder puts a literal or parameter into the text. The renderer has no other
 // way to write a value, so that a value can't become SQL by mistake.
 type binder interface {
-	bind(b *strings.Builder, arg Expr)
+	// typed asks for an argument that says its type, where nothing beside it does.
+	bind(b *strings.Builder, arg Expr, typed bool)
 }
 
 // renderer writes a predicate as SQL text.
@@ -164,18 +165,20 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 	case Same:
 		r.binary(p.L, " IS NOT DISTINCT FROM ", p.R)
 	case Null:
-		r.operand(p.Of)
+		r.typed(p.Of)
 		r.WriteString(" IS " + not + "NULL")
 	case Member:
-		r.operand(p.Of)
-		r.WriteString(" = ANY(")
-		r.expr(p.Set)
-		r.WriteByte(')')
+		r.anyAll(p.Of, " = ANY(", p.Set)
 	case Excluded:
-		r.operand(p.Of)
-		r.WriteString(" <> ALL(")
-		r.expr(p.Set)
-		r.WriteByte(')')
+		if l, ok := p.Set.(Literal); ok && len(l.Elems()) == 0 {
+			r.leaf(Null{p.Of}, true)
+			return
+		}
+		r.anyAll(p.Of, " <> ALL(", p.Set)
+		if _, param := p.Set.(Param); param && Nullable(p.Of) { // it may be empty, and NULL <> ALL('{}') is true
+			r.WriteString(" AND ")
+			r.leaf(Null{p.Of}, true)
+		}
 	case Holds:
 		if p.Want == negated {
 			r.WriteString("NOT ")
@@ -185,7 +188,7 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 		r.match(p, not)
 	case JSONTypeIs:
 		r.WriteString("jsonb_typeof(")
-		r.expr(p.Of)
+		r.typed(p.Of)
 		if len(p.Types) == 1 {
 			r.WriteString(") = '" + p.Types[0] + "'")
 			return
@@ -201,14 +204,34 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 }
 
 func (r *renderer) binary(l Expr, op string, right Expr) {
-	r.operand(l)
+	r.left(l, right)
 	r.WriteString(op)
 	r.operand(right)
 }
 
+// left writes an operand whose type PostgreSQL infers from the one on the right.
+func (r *renderer) left(l, right Expr) {
+	if isArg(right) {
+		r.typed(l)
+		return
+	}
+	r.operand(l)
+}
+
+func (r *renderer) anyAll(of Expr, op string, set Expr) {
+	r.left(of, set)
+	r.WriteString(op)
+	if isArg(of) {
+		r.typed(set)
+	} else {
+		r.expr(set)
+	}
+	r.WriteByte(')')
+}
+
 func (r *renderer) compare(p Compare) {
 	byteOrder := p.Op != EQ && p.Op != NE && TypeOf(p.L).Kind == KindText
-	r.operand(p.L)
+	r.left(p.L, p.R)
 	if byteOrder {
 		r.WriteString(` COLLATE "C"`)
 	}
@@ -292,13 +315,42 @@ func escapeLike(s string) string { return likeEscaper.Replace(s) }
 // operand writes an expression as an operand: in parentheses where an operator
 // of its own would run into the one beside it.
 func (r *renderer) operand(e Expr) {
-	switch e := e.(type) {
-	case JSONGet, JSONString:
+	if open(e) {
 		r.WriteByte('(')
 		r.expr(e)
 		r.WriteByte(')')
+		return
+	}
+	r.expr(e)
+}
+
+// open reports whether e is written with an operator.
+func open(e Expr) bool {
+	switch e := e.(type) {
+	case JSONGet, JSONString:
+		return true
+	case Text:
+		return TypeOf(e.Of) == Type{Kind: KindText} && open(e.Of)
 	default:
-		r.expr(e)
+		return false
+	}
+}
+
+// typed writes an operand at a place that says nothing of its type.
+func (r *renderer) typed(e Expr) {
+	if isArg(e) {
+		r.binder.bind(&r.Builder, e, true)
+		return
+	}
+	r.operand(e)
+}
+
+func isArg(e Expr) bool {
+	switch e.(type) {
+	case Literal, Param:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -311,7 +363,7 @@ func (r *renderer) expr(e Expr) {
 		}
 		r.WriteString(quoteName(e.Name))
 	case Literal, Param:
-		r.binder.bind(&r.Builder, e)
+		r.binder.bind(&r.Builder, e, false)
 	case Text:
 		r.text(e.Of)
 	case ToJSON:
@@ -325,10 +377,11 @@ func (r *renderer) expr(e Expr) {
 	case ToNumeric:
 		r.numeric(e.Of)
 	case JSONGet:
-		r.expr(e.Of)
+		r.inner(e.Of)
 		r.WriteString(" -> ")
-		r.expr(e.Key)
-		if _, written := r.binder.(inline); !written && TypeOf(e.Key).Kind == KindInt {
+		r.operand(e.Key)
+		_, known := e.Key.(Literal)
+		if _, written := r.binder.(inline); !(written && known) && TypeOf(e.Key).Kind == KindInt {
 			r.WriteString("::int") // an argument alone would be taken for a key
 		}
 	case JSONValues:
@@ -336,9 +389,19 @@ func (r *renderer) expr(e Expr) {
 		r.expr(e.Of)
 		r.WriteString(", 'strict $.*', '{}', true)")
 	case JSONString:
-		r.expr(e.Of)
+		r.inner(e.Of)
 		r.WriteString(" #>> '{}'")
 	}
+}
+
+// inner writes an expression where operators in it do no harm, but nothing says
+// its type.
+func (r *renderer) inner(e Expr) {
+	if isArg(e) {
+		r.typed(e)
+		return
+	}
+	r.expr(e)
 }
 
 // shown writes a value so that its jsonb is what the row document shows.
@@ -346,10 +409,10 @@ func (r *renderer) shown(e Expr) {
 	t := TypeOf(e)
 	switch t.Kind {
 	case KindBool, KindInt, KindFloat, KindNumeric, KindJSONB:
-		r.expr(e)
+		r.inner(e)
 	default:
 		if t.Array {
-			r.expr(e)
+			r.inner(e)
 			return
 		}
 		r.text(e)
@@ -360,27 +423,24 @@ func (r *renderer) text(e Expr) {
 	t := TypeOf(e)
 	switch {
 	case t.Array:
-		r.expr(e)
+		r.typed(e)
 		r.WriteString("::text[]")
 	case t.Kind == KindText:
-		r.expr(e)
-		if _, param := e.(Param); param {
-			r.WriteString("::text") // nothing beside it says the type
-		}
+		r.inner(e)
 	case t.Kind == KindTimestamptz:
 		r.WriteString("(rtrim(rtrim(to_char(")
-		r.expr(e)
+		r.typed(e)
 		r.WriteString(` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '0'), '.') || 'Z')`)
 	case t.Kind == KindDate:
 		r.WriteString("to_char(")
-		r.expr(e)
+		r.typed(e)
 		r.WriteString(", 'YYYY-MM-DD')")
 	case t.Kind == KindInet:
 		r.WriteString("abbrev(")
-		r.expr(e)
+		r.typed(e)
 		r.WriteByte(')')
 	default:
-		r.expr(e)
+		r.typed(e)
 		r.WriteString("::text")
 	}
 }
@@ -388,22 +448,22 @@ func (r *renderer) text(e Expr) {
 func (r *renderer) numeric(e Expr) {
 	switch t := TypeOf(e); t.Kind {
 	case KindNumeric:
-		r.expr(e)
+		r.inner(e)
 	case KindFloat: // a direct cast keeps 15 digits only
-		r.expr(e)
+		r.typed(e)
 		r.WriteString("::text::numeric")
 	case KindTimestamptz:
 		r.WriteString("(extract(epoch FROM ")
-		r.expr(e)
+		r.typed(e)
 		r.WriteString(") * 1000000000)")
 	default:
-		r.expr(e)
+		r.typed(e)
 		r.WriteString("::numeric")
 	}
 }
 
 // castSuffix is the cast that an argument of the type needs at its place.
-func castSuffix(arg Expr) string {
+func castSuffix(arg Expr, typed bool) string {
 	switch a := arg.(type) {
 	case Literal:
 		switch {
@@ -417,6 +477,9 @@ func castSuffix(arg Expr) string {
 			return "::" + a.Type.sql()
 		}
 	}
+	if typed {
+		return "::" + TypeOf(arg).sql()
+	}
 	return ""
 }
 
@@ -427,7 +490,7 @@ type numbered struct {
 	seen  map[string]int
 }
 
-func (n *numbered) bind(b *strings.Builder, arg Expr) {
+func (n *numbered) bind(b *strings.Builder, arg Expr, typed bool) {
 	key := argKey(arg)
 	i, ok := n.seen[key]
 	if !ok {
@@ -440,16 +503,19 @@ func (n *numbered) bind(b *strings.Builder, arg Expr) {
 	}
 	b.WriteByte('$')
 	b.WriteString(strconv.Itoa(i))
-	b.WriteString(castSuffix(arg))
+	b.WriteString(castSuffix(arg, typed))
 }
 
-// question writes ? for query builders that number placeholders themselves.
+// placeholder stands for ? until those of names are doubled. No name has a NUL.
+const placeholder = "\x00"
+
+// question writes placeholders for query builders that number them themselves.
 type question struct{ args []any }
 
-func (q *question) bind(b *strings.Builder, arg Expr) {
+func (q *question) bind(b *strings.Builder, arg Expr, typed bool) {
 	q.args = append(q.args, argValue(arg))
-	b.WriteByte('?')
-	b.WriteString(castSuffix(arg))
+	b.WriteString(placeholder)
+	b.WriteString(castSuffix(arg, typed))
 }
 
 // named writes @prefix1, as pgx.NamedArgs takes it.
@@ -459,7 +525,7 @@ type named struct {
 	seen   map[string]string
 }
 
-func (n *named) bind(b *strings.Builder, arg Expr) {
+func (n *named) bind(b *strings.Builder, arg Expr, typed bool) {
 	key := argKey(arg)
 	name, ok := n.seen[key]
 	if !ok {
@@ -469,7 +535,7 @@ func (n *named) bind(b *strings.Builder, arg Expr) {
 	}
 	b.WriteByte('@')
 	b.WriteString(name)
-	b.WriteString(castSuffix(arg))
+	b.WriteString(castSuffix(arg, typed))
 }
 
 func argValue(arg Expr) any {

@@ -129,7 +129,7 @@ func nullOfNotNull(p Predicate) (Predicate, bool) {
 		return False, true
 	}
 	switch null.Of.(type) {
-	case Text, ToJSON, ToNumeric, JSONString, JSONValues:
+	case Text, ToJSON, ToNumeric, JSONValues:
 		return Null{operand(null.Of)}, true
 	}
 	return nil, false
@@ -152,7 +152,11 @@ func notAnd(p Not) (Predicate, bool) {
 
 func notOr(p Not) (Predicate, bool) {
 	or, ok := p.Of.(Or)
-	return And(negated(or)), ok
+	if !ok {
+		return nil, false
+	}
+	sorted, _ := orSort(or) // what was in no order must not get one by chance
+	return And(negated(sorted.(Or))), true
 }
 
 func negated(terms []Predicate) []Predicate {
@@ -688,14 +692,23 @@ func orFactor(p Or) (Predicate, bool) {
 	return And(append(front, unwrapOr(rest))), true
 }
 
-// orSort: the same disjuncts print the same, whatever order they came in.
+// orSort: the same disjuncts print the same, whatever order they came in; what costs
+// a look at another table comes last.
 func orSort(p Or) (Predicate, bool) {
 	k := key(p)
 	order := make([]int, len(p))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(k.keys[a], k.keys[b]) })
+	last := func(i int) int {
+		if _, ok := p[i].(Exists); ok {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(k.keys[a], k.keys[b]))
+	})
 	if slices.IsSorted(order) {
 		return nil, false
 	}

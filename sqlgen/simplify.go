@@ -165,21 +165,33 @@ func key(terms []Predicate) keyed {
 // canonical is a text that is the same for predicates that differ only in the
 // order of their terms.
 func canonical(p Predicate) string {
+	switch p.(type) {
+	case And, Or, Not:
+		return string(appendCanonical(nil, p))
+	default:
+		return string(appendPredicate(nil, p))
+	}
+}
+
+func appendCanonical(b []byte, p Predicate) []byte {
 	var terms []Predicate
-	name := "and"
 	switch p := p.(type) {
 	case And:
 		terms = p
 	case Or:
-		terms, name = p, "or"
+		terms = p
 	case Not:
-		return "(not " + canonical(p.Of) + ")"
+		return append(appendCanonical(append(b, "(not "...), p.Of), ')')
 	default:
-		return fmt.Sprint(p)
+		return appendPredicate(b, p)
 	}
 	keys := key(terms).keys
 	slices.Sort(keys)
-	return fmt.Sprintf("(%s %q)", name, keys)
+	b = append(append(b, '('), nodeName(p)...)
+	for _, k := range keys {
+		b = append(append(b, ' '), k...)
+	}
+	return append(b, ')')
 }
 
 // conjuncts are the terms of an And, or the predicate itself.

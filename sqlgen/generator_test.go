@@ -1,0 +1,394 @@
+package sqlgen
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+)
+
+// The values that random rows and random predicates share: few, so that they
+// meet, and hostile.
+var (
+	uuidPool = []uuid.UUID{
+		uuid.MustParse("00000000-0000-4000-8000-000000000001"),
+		uuid.MustParse("a0000000-0000-4000-8000-000000000002"),
+		uuid.MustParse("ffffffff-ffff-ffff-ffff-ffffffffffff"),
+		uuid.Nil,
+	}
+	textPool = []string{
+		"a", "b", "A", "", "ab", "a%", "a_b", "%", "_", `\`, `a\%`, `\\`, "'", "''", `"`, "';--", "NULL", "null",
+		"{a,b}", "a,b", "é", "ß", "SS", " ", "a ", "\n", "?", "??", "$1", "@p1", ":x", "🙂", `it's \'`, "/*", "--", "E'", "k", "true",
+	}
+	intPool   = []int64{0, 1, 2, -1, 404, 32767, 32768, -32769, 5_000_000_000, math.MaxInt64, math.MinInt64}
+	floatPool = []float64{
+		0, 1, -1.5, 0.1, 1e6, 1e20, 1e-7, 404, math.Copysign(0, -1), math.MaxFloat64, math.SmallestNonzeroFloat64,
+	}
+	oddFloats  = []float64{math.NaN(), math.Inf(1), math.Inf(-1)}
+	numberPool = []string{"0", "1", "1.0", "1.00", "-1.5", "0.1", "404", "123456789012345678901234567890.5", "-0", "1e3"}
+	timePool   = []time.Time{
+		time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		time.Date(2026, 1, 2, 3, 4, 5, 678_900_000, time.UTC),
+		time.Date(2026, 1, 2, 3, 4, 5, 1_000, time.FixedZone("", 3600)),
+		time.Unix(0, 0),
+		time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC),
+	}
+	datePool = []string{"2026-01-02", "2026-01-03", "1970-01-01", "0001-01-01", "9999-12-31"}
+	inetPool = []string{"10.0.0.1", "10.0.0.0/8", "2001:db8::1", "0.0.0.0/0"}
+	enumPool = []string{"write", "read", "Sp ace", "it's"} // in the order of the type
+	jsonPool = []string{
+		`{"a":1,"b":["a"],"k":"a"}`, `[]`, `["a",null]`, `"a"`, `1`, `1.0`, `null`, `true`, `false`, `{}`, `{"a":null}`,
+		`[null]`, `["a","b"]`, `"it's \\ \""`, `[1,2]`, `{"a":{"a":"b"}}`, `"b"`, `[["a"]]`, `[true]`, `"2026-01-02"`,
+	}
+	arrayPool = []string{
+		`{}`, `{a}`, `{a,b}`, `{a,NULL}`, `{NULL}`, `{"NULL"}`, `{"a,b","{a,b}"}`, `{"\"","\\"}`, `{'}`, `{"",A}`, `{b,b}`,
+	}
+	jsonTypes = []string{"object", "array", "string", "number", "boolean", "null"}
+
+	enumType = Type{Kind: KindEnum, Enum: "Mood ?"}
+)
+
+
+const schema = `
+CREATE TYPE "Mood ?" AS ENUM ('write', 'read', 'Sp ace', 'it''s');
+CREATE TABLE t (
+	id int PRIMARY KEY,
+	u uuid, un uuid NOT NULL,
+	s text, "Order? by" varchar NOT NULL,
+	b boolean, bn boolean NOT NULL,
+	i bigint, "user" smallint NOT NULL,
+	f double precision, fn double precision NOT NULL,
+	n numeric, nn numeric NOT NULL,
+	ts timestamptz, tsn timestamptz NOT NULL,
+	d date, dn date NOT NULL,
+	ip inet, ipn inet NOT NULL,
+	e "Mood ?", en "Mood ?" NOT NULL,
+	j jsonb, jn jsonb NOT NULL,
+	a text[], an text[] NOT NULL,
+	ua uuid[], ia int[], ea "Mood ?"[]
+);
+CREATE TABLE child (t_id int, s text, b boolean NOT NULL, u uuid);
+`
+
+// columns of t by type: a nullable one and one that is not, except of arrays.
+var columns = func() map[Type][]Column {
+	m := map[Type][]Column{}
+	add := func(t Type, name string, notNull bool) {
+		m[t] = append(m[t], Column{Table: "t", Name: name, Type: t, NotNull: notNull})
+	}
+	for _, c := range []struct {
+		t                Type
+		nullable, filled string
+	}{
+		{Type{Kind: KindUUID}, "u", "un"},
+		{Type{Kind: KindText}, "s", "Order? by"},
+		{Type{Kind: KindBool}, "b", "bn"},
+		{Type{Kind: KindInt}, "i", "user"},
+		{Type{Kind: KindFloat}, "f", "fn"},
+		{Type{Kind: KindNumeric}, "n", "nn"},
+		{Type{Kind: KindTimestamptz}, "ts", "tsn"},
+		{Type{Kind: KindDate}, "d", "dn"},
+		{Type{Kind: KindInet}, "ip", "ipn"},
+		{enumType, "e", "en"},
+		{Type{Kind: KindJSONB}, "j", "jn"},
+		{Type{Kind: KindText, Array: true}, "a", "an"},
+	} {
+		add(c.t, c.nullable, false)
+		add(c.t, c.filled, true)
+	}
+	add(Type{Kind: KindUUID, Array: true}, "ua", false)
+	add(Type{Kind: KindInt, Array: true}, "ia", false)
+	add(enumType.ArrayOf(), "ea", false)
+	return m
+}()
+
+// scalars are the types that have literals, members and arrays of literals.
+var scalars = []Type{
+	{Kind: KindText}, {Kind: KindInt}, {Kind: KindUUID}, {Kind: KindBool}, {Kind: KindFloat}, {Kind: KindNumeric},
+	{Kind: KindTimestamptz}, {Kind: KindDate}, {Kind: KindInet}, enumType,
+}
+
+// generator draws predicates over t. A parameter that it draws has its value in
+// params.
+type generator struct {
+	*rapid.T
+	params map[string]Literal
+}
+
+func (g *generator) below(n int) int { return rapid.IntRange(0, n-1).Draw(g.T, "") }
+
+func pick[T any](g *generator, from []T) T { return from[g.below(len(from))] }
+
+func (g *generator) value(t Type) Literal {
+	switch t.Kind {
+	case KindUUID:
+		return UUID(pick(g, uuidPool))
+	case KindText:
+		return String(pick(g, textPool))
+	case KindBool:
+		return Bool(g.below(2) == 0)
+	case KindInt:
+		return Int(pick(g, intPool))
+	case KindFloat:
+		return Float(pick(g, floatPool))
+	case KindNumeric:
+		return Number(pick(g, numberPool))
+	case KindTimestamptz:
+		return Timestamp(pick(g, timePool))
+	case KindDate:
+		return Literal{t, pick(g, datePool)}
+	case KindInet:
+		return Literal{t, pick(g, inetPool)}
+	case KindEnum:
+		return Literal{t, pick(g, enumPool)}
+	case KindJSONB:
+		return JSON(pick(g, jsonPool))
+	default:
+		panic(t.String())
+	}
+}
+
+// arg is a literal, or a parameter of its value.
+func (g *generator) arg(l Literal) Expr {
+	if g.below(5) > 0 {
+		return l
+	}
+	name := fmt.Sprintf("p%d", len(g.params))
+	g.params[name] = l
+	return Param{name, l.Type}
+}
+
+func (g *generator) scalarArg(t Type) Expr {
+	if t.Kind == KindFloat && g.below(8) == 7 {
+		return Float(pick(g, oddFloats))
+	}
+	return g.arg(g.value(t))
+}
+
+func (g *generator) list(t Type) Expr {
+	elems := make([]Literal, g.below(4))
+	for i := range elems {
+		elems[i] = g.value(t)
+	}
+	return g.arg(ListOf(t, elems))
+}
+
+func (g *generator) column(t Type) Expr { return pick(g, columns[t]) }
+
+// expr is a column, an argument or something computed, of type t.
+func (g *generator) expr(t Type, depth int) Expr {
+	computed := depth > 0 && !t.Array && g.below(3) == 2
+	switch {
+	case computed && t.Kind == KindText:
+		if g.below(2) == 0 {
+			return JSONString{g.expr(Type{Kind: KindJSONB}, depth-1)}
+		}
+		of := pick(g, scalars)
+		if of.Kind == KindFloat { // no policy sees a float as text
+			of = Type{Kind: KindText}
+		}
+		return Text{g.expr(of, depth-1)}
+	case computed && t.Kind == KindNumeric:
+		return ToNumeric{g.expr(pick(g, []Type{{Kind: KindInt}, {Kind: KindFloat}, {Kind: KindNumeric}}), depth-1)}
+	case computed && t.Kind == KindJSONB:
+		switch g.below(6) {
+		case 0, 1:
+			return JSONGet{g.expr(t, depth-1), g.key(depth - 1)}
+		case 2:
+			return ToJSON{g.shown(depth - 1)}
+		case 3:
+			return JSONArray{g.shown(depth - 1)}
+		case 4:
+			return JSONValues{g.expr(t, depth-1)}
+		default:
+			return ToJSON{g.column(Type{Kind: KindText, Array: true})}
+		}
+	case g.below(6) == 5 && !t.Array:
+		return g.scalarArg(t)
+	default:
+		return g.column(t)
+	}
+}
+
+func (g *generator) key(depth int) Expr {
+	switch g.below(3) {
+	case 0:
+		return String(pick(g, []string{"a", "b", "k", "it's"}))
+	case 1:
+		return Int(int64(g.below(3)))
+	default:
+		return g.expr(Type{Kind: KindText}, depth)
+	}
+}
+
+// shown is a scalar that JSON can show: no NaN.
+func (g *generator) shown(depth int) Expr {
+	t := pick(g, scalars)
+	if t.Kind == KindFloat {
+		if g.below(2) == 0 {
+			return g.arg(g.value(t))
+		}
+		return g.column(t)
+	}
+	return g.expr(t, depth)
+}
+
+// pair is two comparable expressions, mostly a column and an argument.
+func (g *generator) pair() (l, r Expr) {
+	t := pick(g, append([]Type{{Kind: KindJSONB}, {Kind: KindText, Array: true}}, scalars...))
+	l = g.expr(t, 2)
+	switch {
+	case g.below(4) == 3 || t.Array:
+		r = g.expr(t, 2)
+	default:
+		r = g.scalarArg(t)
+	}
+	if g.below(10) == 9 {
+		return r, l
+	}
+	return l, r
+}
+
+func (g *generator) member() (of, set Expr) {
+	if g.below(4) == 3 {
+		t := pick(g, []Type{{Kind: KindText}, {Kind: KindUUID}, {Kind: KindInt}, enumType})
+		return g.expr(t, 1), g.column(t.ArrayOf())
+	}
+	t := pick(g, scalars)
+	return g.expr(t, 1), g.list(t)
+}
+
+func (g *generator) leaf() Predicate {
+	text, document := Type{Kind: KindText}, Type{Kind: KindJSONB}
+	switch g.below(16) {
+	case 0, 1, 2, 3:
+		l, r := g.pair()
+		return Compare{pick(g, []Op{EQ, NE, LT, LE, GT, GE, EQ, NE}), l, r}
+	case 4:
+		l, r := g.pair()
+		return Distinct{l, r}
+	case 5:
+		l, r := g.pair()
+		return Same{l, r}
+	case 6:
+		l, _ := g.pair()
+		return Null{l}
+	case 7, 8:
+		of, set := g.member()
+		return Member{of, set}
+	case 9:
+		t := pick(g, scalars)
+		return Excluded{g.expr(t, 1), g.list(t)}
+	case 10:
+		return Holds{g.expr(Type{Kind: KindBool}, 0), g.below(2) == 0}
+	case 11, 12:
+		sub := g.scalarArg(text)
+		if g.below(3) == 2 {
+			sub = g.expr(text, 1)
+		}
+		return Match{g.expr(text, 2), sub, pick(g, []MatchKind{AtStart, AtEnd, Anywhere}), g.below(4) == 3}
+	case 13:
+		types := []string{pick(g, jsonTypes)}
+		if g.below(2) == 1 {
+			types = append(types, pick(g, jsonTypes))
+		}
+		return JSONTypeIs{g.expr(document, 2), types}
+	case 14:
+		return JSONContains{g.expr(document, 2), g.expr(document, 2)}
+	default:
+		return HasNull{g.column(Type{Kind: KindText, Array: true})}
+	}
+}
+
+// few leaves come from a handful of columns and values, so that the rules that
+// relate two terms fire.
+func (g *generator) related() Predicate {
+	col := pick(g, []Expr{
+		columns[Type{Kind: KindText}][0], columns[Type{Kind: KindText}][1],
+		columns[Type{Kind: KindInt}][0], columns[Type{Kind: KindFloat}][0], columns[Type{Kind: KindBool}][0],
+	})
+	t := TypeOf(col)
+	few := map[Kind][]Literal{
+		KindText:  {String("a"), String("b"), String("A")},
+		KindInt:   {Int(0), Int(1), Int(404)},
+		KindFloat: {Float(0), Float(math.Copysign(0, -1)), Float(math.NaN()), Float(1)},
+		KindBool:  {Bool(true), Bool(false)},
+	}[t.Kind]
+	lit := pick(g, few)
+	switch g.below(8) {
+	case 0, 1:
+		return Compare{pick(g, []Op{EQ, NE, LT, LE, GT, GE}), col, lit}
+	case 2:
+		return Null{col}
+	case 3:
+		return Distinct{col, lit}
+	case 4:
+		return Same{col, lit}
+	case 5:
+		if t.Kind == KindBool {
+			return Holds{col, g.below(2) == 0}
+		}
+		return Member{col, ListOf(t, few[:g.below(3)+1])}
+	case 6:
+		if t.Kind == KindBool {
+			return Holds{col, g.below(2) == 0}
+		}
+		return Excluded{col, ListOf(t, few[:g.below(3)])}
+	default:
+		other := columns[t][1]
+		return Compare{pick(g, []Op{EQ, NE, LT}), col, other}
+	}
+}
+
+func (g *generator) exists(depth int) Predicate {
+	table := "child"
+	alias := pick(g, []string{"c", "Child ?", "child"})
+	id := Compare{EQ, Column{alias, "t_id", Type{Kind: KindInt}, false}, Column{"t", "id", Type{Kind: KindInt}, true}}
+	s := Column{alias, "s", Type{Kind: KindText}, false}
+	where := pick(g, []Predicate{
+		Eq(s, String("a")), Not{Eq(s, g.scalarArg(Type{Kind: KindText}))}, Null{s}, Holds{Column{alias, "b", Type{Kind: KindBool}, true}, true},
+		Compare{NE, s, columns[Type{Kind: KindText}][0]},
+	})
+	return Exists{table, alias, And{id, Or{where, g.predicate(depth)}}}
+}
+
+func (g *generator) predicate(depth int) Predicate {
+	kinds := 3
+	if depth > 0 {
+		kinds = 10
+	}
+	switch g.below(kinds) {
+	case 0:
+		return g.leaf()
+	case 1:
+		return g.related()
+	case 2:
+		if g.below(6) == 5 {
+			return Const(g.below(2) == 0)
+		}
+		return g.leaf()
+	case 3, 4:
+		return And(g.terms(depth))
+	case 5, 6:
+		return Or(g.terms(depth))
+	case 7, 8:
+		return Not{g.predicate(depth - 1)}
+	default:
+		return g.exists(depth - 1)
+	}
+}
+
+func (g *generator) terms(depth int) []Predicate {
+	terms := make([]Predicate, g.below(5))
+	for i := range terms {
+		if i > 0 && g.below(6) == 5 { // again, or its opposite
+			terms[i] = pick(g, []Predicate{terms[i-1], Not{terms[i-1]}})
+			continue
+		}
+		terms[i] = g.predicate(depth - 1)
+	}
+	return terms
+}
