@@ -36,6 +36,9 @@ func leafConstant(p Predicate) (Predicate, bool) {
 			return nil, false
 		}
 		order := compareLiterals(l, r)
+		if p.Op != EQ && p.Op != NE && l.Type.Kind == KindEnum { // in the order of its declaration
+			return nil, false
+		}
 		switch p.Op {
 		case EQ:
 			return Const(order == 0), true
@@ -155,8 +158,10 @@ func notOr(p Not) (Predicate, bool) {
 	if !ok {
 		return nil, false
 	}
-	sorted, _ := orSort(or) // what was in no order must not get one by chance
-	return And(negated(sorted.(Or))), true
+	if sorted, fired := orSort(or); fired { // disjuncts have no order of their own
+		or = sorted.(Or)
+	}
+	return And(negated(or)), true
 }
 
 func negated(terms []Predicate) []Predicate {
@@ -278,7 +283,22 @@ func orComplement(p Or) (Predicate, bool) {
 
 // andComplement: "a and b and not (a and b)" is never true.
 func andComplement(p And) (Predicate, bool) {
-	return False, hasComplement(p, conjuncts)
+	return False, hasComplement(allConjuncts(nil, p), func(of Predicate) []Predicate { return allConjuncts(nil, of) })
+}
+
+// allConjuncts are the conjuncts of a predicate, of conjuncts that are And as well.
+func allConjuncts(to []Predicate, p Predicate) []Predicate {
+	and, ok := p.(And)
+	if !ok {
+		if p == Predicate(True) {
+			return to
+		}
+		return append(to, p)
+	}
+	for _, t := range and {
+		to = allConjuncts(to, t)
+	}
+	return to
 }
 
 // hasComplement reports whether a term negates what others of the terms make up.
@@ -707,7 +727,11 @@ func orSort(p Or) (Predicate, bool) {
 		return 0
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(k.keys[a], k.keys[b]))
+		byKey := cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(k.keys[a], k.keys[b]))
+		if byKey == 0 { // conjuncts in another order
+			return cmp.Compare(printed(p[a]), printed(p[b]))
+		}
+		return byKey
 	})
 	if slices.IsSorted(order) {
 		return nil, false

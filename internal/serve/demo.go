@@ -3,11 +3,46 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rowfence/rowfence/internal/demo"
 )
 
-// loadDemo fills an empty database with demo data.
-func (m *Main) loadDemo(context.Context, *pgxpool.Pool) error {
-	return errors.New("this build has no demo data")
+// demoSeed makes the demo data the same everywhere.
+const demoSeed = 1
+
+// loadDemo fills an empty database with demo data, and writes the tokens of its
+// people to the data directory.
+func (m *Main) loadDemo(ctx context.Context, pool *pgxpool.Pool) error {
+	if m.config.DataDir == "" {
+		return errors.New("demo data: a data directory is needed for " + demo.TokensFile)
+	}
+	result, err := demo.Load(ctx, pool, demo.Options{Rows: m.config.Rows, Seed: demoSeed, Progress: m.config.Progress})
+	if err != nil {
+		return err
+	}
+	m.people = result.People
+	return demo.WriteTokens(m.config.DataDir, result.People)
+}
+
+// introduce prints who the demo's people are and how each asks this server.
+func (m *Main) introduce() {
+	host, port, err := net.SplitHostPort(m.addr)
+	if err != nil || len(m.people) == 0 {
+		return
+	}
+	// A server on all addresses is reached at this machine's own.
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	url := "http://" + net.JoinHostPort(host, port) + "/api/v2/audit?limit=5"
+	w := m.config.Progress
+	fmt.Fprintln(w, "\nThe demo's people:")
+	for _, p := range m.people {
+		fmt.Fprintf(w, "\n%s: %s\n  token %s\n  curl -s -H 'Coder-Session-Token: %s' '%s'\n", p.Name, p.Description, p.Token, p.Token, url)
+	}
+	fmt.Fprintln(w)
 }

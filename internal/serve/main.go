@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence"
+	"github.com/rowfence/rowfence/internal/demo"
 	"github.com/rowfence/rowfence/internal/httpapi"
 	"github.com/rowfence/rowfence/internal/pglocal"
 	"github.com/rowfence/rowfence/internal/postgres"
@@ -65,7 +66,8 @@ type Main struct {
 	ended   chan struct{}
 	once    sync.Once
 	addr    string // set before ready is closed
-	err     error  // set before ended is closed
+	people  []demo.Person
+	err     error // set before ended is closed
 }
 
 // New is a server that does not run yet.
@@ -144,6 +146,7 @@ func (m *Main) run(ctx context.Context) (err error) {
 	}
 	m.addr = listener.Addr().String()
 	m.log.InfoContext(ctx, "listening", "address", m.addr)
+	m.introduce()
 	return m.serve(ctx, httpapi.NewHTTPServer(handler, m.log), listener)
 }
 
