@@ -99,8 +99,7 @@ func outcome(t *testing.T, root string, files map[string]string) string {
 	require.NoError(t, err)
 	engine, err := rowfence.New(ctx, config)
 	require.NoError(t, err)
-	var rules []string
-	c, err := engine.Explain(ctx, resource, input, func(s sqlgen.Step) { rules = append(rules, s.Rule) })
+	c, err := engine.Explain(ctx, resource, input, nil)
 	var refusal *compiler.Error
 	if errors.As(err, &refusal) {
 		return "refused: " + refusal.Error() + "\n"
@@ -109,6 +108,6 @@ func outcome(t *testing.T, root string, files map[string]string) string {
 	text, args := c.Filter.SQL(1)
 	argsJSON, err := sqlgen.ArgJSON(args)
 	require.NoError(t, err)
-	return fmt.Sprintf("residual:\n%s\npredicate:\n%s\n\nrules: %s\n\nresult: %v\nsql: %s\nargs: %s\ninline: %s\n",
-		c.Residual, sqlgen.Indent(c.Predicate), strings.Join(rules, " "), c.Filter.Result(), text, argsJSON, c.Filter.Inline())
+	return fmt.Sprintf("residual:\n%s\npredicate:\n%s\n\nresult: %v\nsql: %s\nargs: %s\ninline: %s\n",
+		c.Residual, sqlgen.Indent(c.Predicate), c.Filter.Result(), text, argsJSON, c.Filter.Inline())
 }

@@ -129,7 +129,7 @@ var conventions = []string{"null", "value", "absent"}
 // schemaText is the schema of the test table under a convention.
 func schemaText(convention string) string {
 	var b strings.Builder
-	b.WriteString("params:\n  input.subject.id: uuid\n  input.subject.groups: text[]\nresources:\n  thing:\n    table: things\n    root: input.object\n    fields:\n      type: {const: thing}\n      kind: {const: [a, b]}\n")
+	b.WriteString("params:\n  input.subject.id: uuid\n  input.subject.groups: text[]\nresources:\n  thing:\n    table: things\n    root: input.object\n    fields:\n      type: {const: thing}\n      kind: {const: [a, b]}\n      deep.kind: {const: k}\n      deep.owner: {column: deep_owner, type: text, not_null: true}\n")
 	for _, c := range columns {
 		nulls := ""
 		switch {
@@ -148,7 +148,7 @@ func schemaText(convention string) string {
 func load(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) map[string][]Row {
 	ctx := context.Background()
 	var ddl strings.Builder
-	ddl.WriteString("CREATE TYPE status AS ENUM ('open','closed','Zed'); CREATE TABLE things (row_id bigint")
+	ddl.WriteString("CREATE TYPE status AS ENUM ('open','closed','Zed'); CREATE TABLE things (row_id bigint, deep_owner text NOT NULL")
 	for _, c := range columns {
 		fmt.Fprintf(&ddl, ", %s %s, %s0 %s NOT NULL", c.name, c.sqlType, c.name, c.sqlType)
 	}
@@ -159,10 +159,11 @@ func load(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) map[string][]Ro
 	rows := map[string][]Row{}
 	var insert strings.Builder
 	for id := range n {
-		fmt.Fprintf(&insert, ",(%d", id)
+		owner := pick(rng, []string{"a", "b"})
+		fmt.Fprintf(&insert, ",(%d,'%s'", id, owner)
 		docs := map[string]map[string]any{}
 		for _, conv := range conventions {
-			docs[conv] = map[string]any{"type": "thing", "kind": []any{"a", "b"}}
+			docs[conv] = map[string]any{"type": "thing", "kind": []any{"a", "b"}, "deep": map[string]any{"kind": "k", "owner": owner}}
 		}
 		for _, c := range columns {
 			v, v0 := likely(rng, c.values), likely(rng, c.values)
