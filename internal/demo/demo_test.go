@@ -173,6 +173,21 @@ func TestTokensAuthenticate(t *testing.T) {
 	}
 }
 
+func TestMemberSeesDocumentsInEachWay(t *testing.T) {
+	pool, _ := loaded(t, demo.Options{Rows: rows, Seed: 1, Now: day})
+	for _, way := range []string{
+		"d.owner_id = u.id",
+		"d.user_acl -> u.id::text ? 'read'",
+		"d.user_acl -> u.id::text ? '*'",
+		"d.group_acl -> d.organization_id::text ? 'read'",
+		"d.group_acl -> d.organization_id::text ? '*'",
+		"EXISTS (SELECT FROM group_members AS g WHERE g.user_id = u.id AND d.group_acl -> g.group_id::text ? 'read')",
+	} {
+		require.Positive(t, query[int](t, pool, `SELECT count(*) FROM users AS u JOIN organization_members AS m ON m.user_id = u.id
+			JOIN documents AS d ON d.organization_id = m.organization_id WHERE u.username = 'member' AND `+way), way)
+	}
+}
+
 func TestLoadedDataAreKept(t *testing.T) {
 	pool, first := loaded(t, demo.Options{Rows: rows, Seed: 3, Now: day})
 	before := digest(t, pool)

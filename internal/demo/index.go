@@ -40,7 +40,7 @@ func createIndexes(ctx context.Context, tx pgx.Tx, indexes []index, progress io.
 	if _, err := tx.Exec(ctx, "SET LOCAL maintenance_work_mem = '256MB'"); err != nil {
 		return fmt.Errorf("giving memory to the building of indexes: %w", err)
 	}
-	m := newMeter(progress, "Indexes", len(indexes))
+	m := newMeter(progress, "Indexes", "indexes", len(indexes))
 	for i, index := range indexes {
 		if _, err := tx.Exec(ctx, index.Create); err != nil {
 			return fmt.Errorf("creating index %s: %w", index.Name, err)

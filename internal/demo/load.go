@@ -189,15 +189,15 @@ func loadedBefore(ctx context.Context, tx pgx.Tx, opts Options) (Result, error) 
 			return result, fmt.Errorf("looking up the session of %s: %w", p.Name, err)
 		}
 		if !valid {
-			return result, fmt.Errorf("the database has demo data, but no session of %s that is valid; use an empty one", p.Name)
+			return result, fmt.Errorf("the database has demo data, but no session of %s that is valid; an empty database is needed", p.Name)
 		}
 	}
 	if result.Rows != opts.Rows {
-		fmt.Fprintf(opts.Progress, "The database has demo data of %d audit logs, not %d: they are kept. Use an empty one for others.\n",
+		fmt.Fprintf(opts.Progress, "The database has demo data of %d audit logs, not %d: they are kept. Others need an empty database.\n",
 			result.Rows, opts.Rows)
 	}
 	if result.Seed != opts.Seed {
-		fmt.Fprintf(opts.Progress, "The database has demo data of seed %d, not %d: they are kept. Use an empty one for others.\n",
+		fmt.Fprintf(opts.Progress, "The database has demo data of seed %d, not %d: they are kept. Others need an empty database.\n",
 			result.Seed, opts.Seed)
 	}
 	return result, nil
@@ -251,7 +251,7 @@ func copyAuditLogs(ctx context.Context, tx pgx.Tx, w *world, opts Options) error
 	if err != nil {
 		return err
 	}
-	m := newMeter(opts.Progress, "Audit logs", opts.Rows)
+	m := newMeter(opts.Progress, "Audit logs", "rows", opts.Rows)
 	if err := copyRows(ctx, tx, "audit_logs", auditColumns, newAuditLogs(w, opts.Rows, m)); err != nil {
 		return err
 	}

@@ -16,22 +16,22 @@ const lineInterval = 5 * time.Second
 // then and one at the end.
 type meter struct {
 	w           io.Writer
-	name        string
+	name, unit  string
 	done, total int
 	start, told time.Time
 	bar         *progressbar.ProgressBar // nil if w is no terminal
 }
 
-func newMeter(w io.Writer, name string, total int) *meter {
+func newMeter(w io.Writer, name, unit string, total int) *meter {
 	now := time.Now()
-	m := &meter{w: w, name: name, total: total, start: now, told: now}
+	m := &meter{w: w, name: name, unit: unit, total: total, start: now, told: now}
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		m.bar = progressbar.NewOptions(total,
 			progressbar.OptionSetWriter(w),
 			progressbar.OptionSetDescription(name),
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("rows"),
+			progressbar.OptionSetItsString(unit),
 			progressbar.OptionThrottle(100*time.Millisecond),
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionFullWidth(),
@@ -64,5 +64,5 @@ func (m *meter) finish() {
 
 func (m *meter) line() {
 	rate := float64(m.done) / max(time.Since(m.start).Seconds(), 1e-9)
-	fmt.Fprintf(m.w, "%s: %d of %d (%.0f/s)\n", m.name, m.done, m.total, rate)
+	fmt.Fprintf(m.w, "%s: %d of %d (%.1f %s/s)\n", m.name, m.done, m.total, rate, m.unit)
 }

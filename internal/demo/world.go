@@ -19,7 +19,7 @@ const (
 	userCount         = 500
 	// The last organizations have tiny logs, and none in the last half year.
 	dormantCount = 2
-	// The orgs of largest to smallest shares fall as 1/rank^skew.
+	// The share of an organization is 1/rank^skew of the largest one's.
 	logSkew    = 1.5
 	memberSkew = 0.8
 )

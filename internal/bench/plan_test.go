@@ -1,0 +1,152 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rowfence/rowfence/auditquery"
+)
+
+const countCap = 2000
+
+// A node of a plan that was executed. Rows are per loop.
+type node struct {
+	Type        string  `json:"Node Type"`
+	Relation    string  `json:"Relation Name"`
+	Index       string  `json:"Index Name"`
+	IndexCond   string  `json:"Index Cond"`
+	Filter      string  `json:"Filter"`
+	JoinFilter  string  `json:"Join Filter"`
+	Rows        float64 `json:"Actual Rows"`
+	Loops       float64 `json:"Actual Loops"`
+	HeapFetches float64 `json:"Heap Fetches"`
+	RowsRemoved float64 `json:"Rows Removed by Filter"`
+	Plans       []node  `json:"Plans"`
+}
+
+func (n node) walk(visit func(node)) {
+	visit(n)
+	for _, child := range n.Plans {
+		child.walk(visit)
+	}
+}
+
+func (l *log) explain(t *testing.T, sql string, args []any) (root node, text string) {
+	t.Helper()
+	var plan []byte
+	require.NoError(t, l.pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "+sql, args...).Scan(&plan))
+	var plans []struct{ Plan node }
+	require.NoError(t, json.Unmarshal(plan, &plans))
+	require.Len(t, plans, 1)
+	return plans[0].Plan, sql + "\n" + string(plan)
+}
+
+// ledByOrganization are the indexes whose first column is organization_id.
+func (l *log) ledByOrganization(t *testing.T) map[string]bool {
+	t.Helper()
+	rows, err := l.pool.Query(t.Context(), `SELECT indexrelid::regclass::text FROM pg_index
+		WHERE indrelid = 'audit_logs'::regclass AND pg_get_indexdef(indexrelid, 1, true) = 'organization_id'`)
+	require.NoError(t, err)
+	defer rows.Close()
+	led := map[string]bool{}
+	for rows.Next() {
+		var name string
+		require.NoError(t, rows.Scan(&name))
+		led[name] = true
+	}
+	require.NoError(t, rows.Err())
+	require.NotEmpty(t, led)
+	return led
+}
+
+// castColumn is a column that is cast: (organization_id)::text = …
+var castColumn = regexp.MustCompile(`organization_id\)*::`)
+
+// checkScans asserts that the log is read by index scans of one organization or
+// several, and in no other way.
+func checkScans(t *testing.T, root node, led map[string]bool, text string) {
+	t.Helper()
+	scans := 0
+	root.walk(func(n node) {
+		for _, condition := range []string{n.IndexCond, n.Filter, n.JoinFilter} {
+			require.NotRegexp(t, castColumn, condition, text)
+		}
+		require.NotContains(t, []string{"Seq Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}, n.Type, text)
+		if n.Relation != "audit_logs" {
+			return
+		}
+		scans++
+		require.Contains(t, []string{"Index Scan", "Index Only Scan"}, n.Type, text)
+		require.True(t, led[n.Index], "%s is not led by organization_id\n%s", n.Index, text)
+		require.Contains(t, n.IndexCond, "organization_id = ", text)
+		require.Empty(t, n.Filter, text)
+		require.Zero(t, n.HeapFetches, text)
+	})
+	require.Equal(t, 1, scans, text)
+}
+
+func TestPlansOfAnOrganizationAuditor(t *testing.T) {
+	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
+	engine, led := newEngine(t), l.ledByOrganization(t)
+	pages := []auditquery.Page{{Limit: 25}, {Limit: 100}, {Limit: 25, Offset: 500}}
+	for _, test := range []struct {
+		name string
+		orgs []uuid.UUID
+	}{
+		{"small", []uuid.UUID{l.small}},
+		{"large", []uuid.UUID{l.large}},
+		{"dormant", []uuid.UUID{l.dormant}},
+		{"large and small", []uuid.UUID{l.large, l.small}},
+		{"large and dormant", []uuid.UUID{l.large, l.dormant}},
+		{"small and dormant", []uuid.UUID{l.small, l.dormant}},
+	} {
+		filter := filterOf(t, engine, test.orgs...)
+		for _, page := range pages {
+			t.Run(fmt.Sprintf("%s/list of %d after %d", test.name, page.Limit, page.Offset), func(t *testing.T) {
+				sql, args, ok := auditquery.Keys("audit_logs", filter, everything, page, 1)
+				require.True(t, ok)
+				root, text := l.explain(t, sql, args)
+				checkScans(t, root, led, text)
+				depth := float64(page.Limit + page.Offset)
+				root.walk(func(n node) {
+					if n.Relation == "audit_logs" {
+						require.LessOrEqual(t, n.Rows, depth, "an organization's scan reads on\n%s", text)
+					}
+					if strings.HasSuffix(n.Type, "Sort") {
+						require.Greater(t, len(test.orgs), 1, "one organization's index is in order\n%s", text)
+						sorted := n.Plans[0].Rows * n.Plans[0].Loops
+						require.LessOrEqual(t, sorted, float64(len(test.orgs))*depth, text)
+					}
+				})
+			})
+		}
+		t.Run(test.name+"/count", func(t *testing.T) {
+			sql, args, ok := auditquery.CappedCount("audit_logs", filter, everything, countCap)
+			require.True(t, ok)
+			root, text := l.explain(t, sql, args)
+			checkScans(t, root, led, text)
+			root.walk(func(n node) {
+				require.NotContains(t, n.Type, "Sort", text)
+				require.NotContains(t, n.Type, "Join", text)
+				require.NotContains(t, []string{"Nested Loop", "Materialize", "Memoize"}, n.Type, text)
+				require.LessOrEqual(t, n.Rows*n.Loops, float64(countCap+1), text)
+			})
+		})
+	}
+}
+
+// What the test above would not let pass.
+func TestPlansOfATextCast(t *testing.T) {
+	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
+	root, _ := l.explain(t, "SELECT id, time FROM audit_logs WHERE organization_id::text = $1 ORDER BY time DESC, id DESC LIMIT 25",
+		[]any{l.small.String()})
+	var cast bool
+	root.walk(func(n node) { cast = cast || castColumn.MatchString(n.Filter) })
+	require.True(t, cast)
+}
