@@ -61,7 +61,8 @@ func golden(t *testing.T, root, path string) {
 				kept = append(kept, f)
 			}
 		}
-		archive.Files = append(kept, txtar.File{Name: "want", Data: []byte(got)})
+		kept = append(kept, txtar.File{Name: "want", Data: []byte(got)})
+		archive.Files = kept
 		require.NoError(t, os.WriteFile(path, txtar.Format(archive), 0o644))
 		return
 	}

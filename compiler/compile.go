@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -60,6 +61,9 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 
 // evalError is why partial evaluation stopped.
 func evalError(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err // not the policy's fault
+	}
 	var conflict *rego.ConflictError
 	if errors.As(err, &conflict) {
 		at := positionOf(conflict.Location)
@@ -100,7 +104,7 @@ func decodeObject(text []byte) (map[string]any, error) {
 	if err := dec.Decode(&v); err != nil {
 		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is not JSON: %v", err)}
 	}
-	if dec.More() {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, &Error{Code: CodeInput, Reason: "the input has something after its JSON value"}
 	}
 	obj, ok := v.(map[string]any)

@@ -279,7 +279,7 @@ func each(coll ast.Value, visit func(k, v ast.Value)) {
 	switch c := coll.(type) {
 	case *ast.Array:
 		for i := range c.Len() {
-			visit(ast.Number(ast.IntNumberTerm(i).Value.(ast.Number)), c.Elem(i).Value)
+			visit(ast.IntNumberTerm(i).Value, c.Elem(i).Value)
 		}
 	case ast.Set:
 		c.Foreach(func(t *ast.Term) { visit(t.Value, t.Value) })

@@ -59,9 +59,16 @@ func ReadSchema(path string) (*Schema, error) {
 	return ParseSchema(text)
 }
 
-// ParseSchema reads a schema, in YAML or JSON. All problems are reported at once,
-// as [Errors].
+// maxSchema bounds a schema, in bytes: the YAML parser takes time quadratic in how
+// deep the text is nested.
+const maxSchema = 1 << 20
+
+// ParseSchema reads a schema, in YAML or JSON, of at most 1 MiB. All problems are
+// reported at once, as [Errors].
 func ParseSchema(text []byte) (*Schema, error) {
+	if len(text) > maxSchema {
+		return nil, Errors{{Code: CodeSchemaSyntax, Reason: fmt.Sprintf("the schema has %d bytes, and may have %d", len(text), maxSchema)}}
+	}
 	var file struct {
 		Resources map[string]resourceFile `yaml:"resources"`
 		Params    map[string]string       `yaml:"params"`
@@ -71,7 +78,11 @@ func ParseSchema(text []byte) (*Schema, error) {
 		err = yaml.NodeToValue(body, &file, yaml.Strict())
 	}
 	if err != nil {
-		return nil, Errors{{Code: CodeSchemaSyntax, Reason: "the schema is not valid: " + yaml.FormatError(err, false, true)}}
+		hint := ""
+		if strings.Contains(err.Error(), "[]") {
+			hint = `inside {…} an array type needs quotes: type: "text[]"`
+		}
+		return nil, Errors{{Code: CodeSchemaSyntax, Reason: "the schema is not valid: " + yaml.FormatError(err, false, true), Hint: hint}}
 	}
 	p := schemaParser{}
 	s := &Schema{Resources: map[string]*Resource{}, Params: p.params("params", file.Params)}

@@ -3,6 +3,8 @@ package compiler_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/rowfence/rowfence/compiler"
 	"github.com/rowfence/rowfence/policies"
+	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
@@ -266,4 +269,36 @@ func FuzzParseSchema(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The schemas that the documentation shows are accepted.
+func TestDocumentedSchemas(t *testing.T) {
+	text, err := os.ReadFile("../docs/schema.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+	require.Len(t, blocks, 3)
+	for _, b := range blocks {
+		_, err := compiler.ParseSchema(b[1])
+		require.NoError(t, err, "%s", b[1])
+	}
+}
+
+// What docs/schema.md says that the policy makes of NULL is what OPA does.
+func TestNullConventions(t *testing.T) {
+	text, err := os.ReadFile("../docs/schema.md")
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| `((?:not )?x [^`]*)` \\| (\\w+)[^|]*\\| (\\w+)[^|]*\\| (\\w+)[^|]*\\|$").FindAllSubmatch(text, -1)
+	require.Len(t, rows, 7)
+	for _, row := range rows {
+		condition := strings.ReplaceAll(string(row[1]), "x ", "input.object.x ")
+		for i, document := range []string{`{"x": null}`, `{"x": ""}`, `{}`} {
+			p, err := rego.Load(t.Context(), rego.Module("p.rego", "package authz\n\nallow if "+condition))
+			require.NoError(t, err)
+			q, err := p.Prepare(t.Context(), "data.authz.allow")
+			require.NoError(t, err)
+			allowed, err := q.Eval(t.Context(), ast.MustParseTerm(`{"object": `+document+`}`).Value)
+			require.NoError(t, err)
+			require.Equal(t, string(row[2+i]) == "true", allowed, "%s of %s", condition, document)
+		}
+	}
 }

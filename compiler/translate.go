@@ -30,6 +30,9 @@ type translator struct {
 // edge, where it is returned.
 type refusal struct{ err *Error }
 
+// interruption carries the context's error the same way.
+type interruption struct{ err error }
+
 func refuse(code Code, reason, hint string) {
 	panic(refusal{&Error{Code: code, Reason: reason, Hint: hint}})
 }
@@ -42,6 +45,8 @@ func translate(ctx context.Context, residual *rego.Residual, doc *document) (p s
 		case nil:
 		case refusal:
 			p, err = nil, t.locate(r.err)
+		case interruption:
+			p, err = nil, fmt.Errorf("translating: %w", r.err)
 		default:
 			panic(r)
 		}
@@ -120,7 +125,7 @@ func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
 // whose variables are not bound yet wait for those that bind them.
 func (t *translator) solve(body ast.Body, start solution) []solution {
 	if err := t.ctx.Err(); err != nil {
-		panic(refusal{&Error{Code: CodeEval, Reason: fmt.Sprintf("translating: %v", err)}})
+		panic(interruption{err})
 	}
 	waiting := slices.Clone([]*ast.Expr(body))
 	sols := []solution{start}

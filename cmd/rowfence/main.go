@@ -50,15 +50,18 @@ condition that is true of exactly the rows that the policy allows, and serves th
 audit log that needs it most.
 
 Exit codes: 0 done, 1 failed or used wrongly, 2 the policy, schema or input is refused.`,
+		Example: `  rowfence compile -p policies/ -s schema.yaml -r audit_log -i input.json
+  rowfence serve --demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version(),
 	}
 	root.SetVersionTemplate("rowfence {{.Version}}\n")
 	root.AddCommand(compileCommand(), explainCommand(), serveCommand(), &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  rowfence version",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "rowfence %s\n", version())
 			return err
