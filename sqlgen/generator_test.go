@@ -51,7 +51,6 @@ var (
 	enumType = Type{Kind: KindEnum, Enum: "Mood ?"}
 )
 
-
 const schema = `
 CREATE TYPE "Mood ?" AS ENUM ('write', 'read', 'Sp ace', 'it''s');
 CREATE TABLE t (

@@ -24,7 +24,7 @@ func samePred(a, b Predicate) bool {
 func sameKind(a, b Predicate) bool {
 	if x, ok := a.(Compare); ok {
 		y, ok := b.(Compare)
-		return ok && x.Op == y.Op
+		return ok && x.Op == y.Op && sameExpr(x.L, y.L)
 	}
 	return nodeName(a) == nodeName(b)
 }
@@ -32,6 +32,7 @@ func sameKind(a, b Predicate) bool {
 // values of an expression: the set of literals that a leaf demands or forbids.
 type values struct {
 	of   Expr
+	t    Type            // of the literals; none for NULL
 	in   map[string]bool // the literals, by their text
 	not  bool            // any value but these
 	null bool            // NULL too
@@ -44,14 +45,14 @@ func valuesOf(p Predicate) (values, bool) {
 		if !ok || !l.Type.distinguishable() {
 			return values{}, false
 		}
-		return values{e, map[string]bool{l.bare(): true}, not, null}, true
+		return values{e, l.Type, map[string]bool{l.bare(): true}, not, null}, true
 	}
 	many := func(e, set Expr, not bool) (values, bool) {
 		l, ok := set.(Literal)
 		if !ok || !l.Type.Elem().distinguishable() {
 			return values{}, false
 		}
-		v := values{e, map[string]bool{}, not, false}
+		v := values{e, l.Type.Elem(), map[string]bool{}, not, false}
 		for _, elem := range l.Elems() {
 			v.in[elem.bare()] = true
 		}
@@ -69,15 +70,38 @@ func valuesOf(p Predicate) (values, bool) {
 	case Excluded:
 		return many(p.Of, p.Set, true)
 	case Holds:
-		return values{p.Of, map[string]bool{fmt.Sprint(p.Want): true}, false, false}, true
+		return values{p.Of, Type{Kind: KindBool}, map[string]bool{fmt.Sprint(p.Want): true}, false, false}, true
 	case Null:
-		return values{p.Of, nil, false, true}, true
+		return values{p.Of, Type{}, nil, false, true}, true
 	case Not:
 		v, ok := valuesOf(p.Of)
 		v.not, v.null = !v.not, !v.null
 		return v, ok
 	}
 	return values{}, false
+}
+
+// valuesOfBoth reads two leaves as sets of values of the same expression.
+func valuesOfBoth(p, q Predicate) (v, w values, ok bool) {
+	if a, b := subject(p), subject(q); a == nil || b == nil || !sameExpr(a, b) {
+		return v, w, false // most pairs, and without looking at their literals
+	}
+	v, okV := valuesOf(p)
+	w, okW := valuesOf(q)
+	ok = okV && okW &&
+		(v.t == w.t || v.t == Type{} || w.t == Type{}) // 1:int and 1:float print differently
+	return v, w, ok
+}
+
+// subject is the expression that [valuesOf] is about.
+func subject(p Predicate) Expr {
+	if n, ok := p.(Not); ok {
+		return subject(n.Of)
+	}
+	if of := operands(p); len(of) > 0 {
+		return of[0]
+	}
+	return nil
 }
 
 // within reports whether every value of v is one of w.
@@ -123,6 +147,14 @@ func disjoint(a, b map[string]bool) bool {
 // implies reports whether q is true whenever p is. It may miss an implication,
 // and never claims one that is not there.
 func implies(p, q Predicate) bool {
+	if and, ok := q.(And); ok {
+		for _, t := range and {
+			if !implies(p, t) {
+				return false
+			}
+		}
+		return len(and) > 0
+	}
 	if samePred(p, q) {
 		return true
 	}
@@ -144,16 +176,8 @@ func implies(p, q Predicate) bool {
 		}
 		return len(x) > 0
 	}
-	switch x := q.(type) {
-	case And:
-		for _, t := range x {
-			if !implies(p, t) {
-				return false
-			}
-		}
-		return len(x) > 0
-	case Or:
-		for _, t := range x {
+	if or, ok := q.(Or); ok {
+		for _, t := range or {
 			if implies(p, t) {
 				return true
 			}
@@ -171,9 +195,8 @@ func implies(p, q Predicate) bool {
 	if a, b, ok := rangesOf(p, q); ok && a.within(b) {
 		return true
 	}
-	v, okV := valuesOf(p)
-	w, okW := valuesOf(q)
-	return okV && okW && sameExpr(v.of, w.of) && v.within(w)
+	v, w, ok := valuesOfBoth(p, q)
+	return ok && v.within(w)
 }
 
 // excludes reports whether p and q are never both true.
@@ -190,9 +213,8 @@ func excludes(p, q Predicate) bool {
 	if a, b, ok := rangesOf(p, q); ok && a.disjoint(b) {
 		return true
 	}
-	v, okV := valuesOf(p)
-	w, okW := valuesOf(q)
-	return okV && okW && sameExpr(v.of, w.of) && v.within(w.complement())
+	v, w, ok := valuesOfBoth(p, q)
+	return ok && v.within(w.complement())
 }
 
 // exhausts reports whether p or q is true of every row.
@@ -200,9 +222,8 @@ func exhausts(p, q Predicate) bool {
 	if isNegation(p, q) {
 		return true
 	}
-	v, okV := valuesOf(p)
-	w, okW := valuesOf(q)
-	if !okV || !okW || !sameExpr(v.of, w.of) {
+	v, w, ok := valuesOfBoth(p, q)
+	if !ok {
 		return false
 	}
 	if !Nullable(v.of) {

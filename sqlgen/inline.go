@@ -11,7 +11,7 @@ type inline struct{}
 func (inline) bind(b *strings.Builder, arg Expr, typed bool) {
 	p, ok := arg.(Param)
 	if ok {
-		b.WriteString(`:"` + strings.ReplaceAll(p.Name, `"`, `""`) + `"`)
+		b.WriteString(`:'` + strings.ReplaceAll(p.Name, `'`, `''`) + `'`) // psql's variable, quoted as a value
 		return
 	}
 	l := arg.(Literal)

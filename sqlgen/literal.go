@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,8 +52,11 @@ func Number(v string) Literal { return Literal{Type{Kind: KindNumeric}, v} }
 // Bool is a boolean literal.
 func Bool(v bool) Literal { return Literal{Type{Kind: KindBool}, v} }
 
-// Timestamp is a timestamptz literal. PostgreSQL keeps microseconds.
-func Timestamp(v time.Time) Literal { return Literal{Type{Kind: KindTimestamptz}, v.UTC()} }
+// Timestamp is a timestamptz literal. PostgreSQL keeps microseconds: the rest of v
+// is dropped.
+func Timestamp(v time.Time) Literal {
+	return Literal{Type{Kind: KindTimestamptz}, v.UTC().Truncate(time.Microsecond)}
+}
 
 // JSON is a jsonb literal; v is a JSON document.
 func JSON(v string) Literal { return Literal{Type{Kind: KindJSONB}, v} }
@@ -125,7 +129,11 @@ func compareLiterals(a, b Literal) int {
 	case int64:
 		return cmp.Compare(x, b.Value.(int64))
 	case float64:
-		return cmp.Compare(x, b.Value.(float64))
+		y := b.Value.(float64)
+		if math.IsNaN(x) || math.IsNaN(y) { // to PostgreSQL the greatest, and equal to itself
+			return cmp.Compare(y, x)
+		}
+		return cmp.Compare(x, y)
 	case time.Time:
 		return x.Compare(b.Value.(time.Time))
 	case bool:
@@ -155,7 +163,7 @@ func (l Literal) plain() string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64)
+		return strconv.FormatFloat(v+0, 'g', -1, 64) // +0: no negative zero, which equals zero
 	case bool:
 		return strconv.FormatBool(v)
 	case time.Time:

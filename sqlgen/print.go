@@ -126,9 +126,9 @@ func appendExpr(b []byte, e Expr) []byte {
 	switch e := e.(type) {
 	case Column:
 		if e.Table != "" {
-			b = append(append(b, e.Table...), '.')
+			b = append(append(b, quoteName(e.Table)...), '.')
 		}
-		return append(b, e.Name...)
+		return append(b, quoteName(e.Name)...)
 	case Param:
 		return append(append(b, '@'), e.Name...)
 	case Literal:

@@ -21,21 +21,34 @@ func TestMain(m *testing.M) { pgtest.Run(m) }
 // predicatesPerCheck share the statements of a check.
 const predicatesPerCheck = 40
 
+type batch struct {
+	preds  []Predicate
+	params map[string]Literal
+}
+
+// GoString is what rapid prints: the failure says which predicate it is.
+func (b batch) GoString() string { return fmt.Sprintf("%d predicates", len(b.preds)) }
+
+var batches = rapid.Custom(func(rt *rapid.T) batch {
+	g := &generator{T: rt, params: map[string]Literal{}}
+	preds := make([]Predicate, predicatesPerCheck)
+	for i := range preds {
+		preds[i] = g.predicate(3)
+	}
+	return batch{preds, g.params}
+})
+
 // TestRenderings asks PostgreSQL whether all that can be made of a predicate
 // selects the same rows. For more than the default: -rapid.checks=2000.
 func TestRenderings(t *testing.T) {
 	judge := newJudge(t)
 	predicates := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		g := &generator{T: rt, params: map[string]Literal{}}
-		preds := make([]Predicate, predicatesPerCheck)
-		for i := range preds {
-			preds[i] = g.predicate(3)
-		}
-		predicates += len(preds)
-		if err := judge.agree(preds, g.params); err != nil {
-			for _, p := range preds { // which one?
-				if err := judge.agree([]Predicate{p}, g.params); err != nil {
+		drawn := batches.Draw(rt, "predicates")
+		predicates += len(drawn.preds)
+		if err := judge.agree(drawn.preds, drawn.params); err != nil {
+			for _, p := range drawn.preds { // which one?
+				if err := judge.agree([]Predicate{p}, drawn.params); err != nil {
 					rt.Fatal(err)
 				}
 			}
@@ -45,12 +58,56 @@ func TestRenderings(t *testing.T) {
 	t.Logf("%d predicates", predicates)
 }
 
+// TestSimplifyStable checks what Simplify promises of its result.
+func TestSimplifyStable(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		drawn := batches.Draw(rt, "predicates")
+		for _, p := range drawn.preds {
+			once := Simplify(p)
+			if again := Simplify(once); printed(again) != printed(once) {
+				rt.Fatalf("not idempotent\nof    %v\nonce  %v\nagain %v", p, once, again)
+			}
+			other := shuffled(rt, p)
+			text, args := When(p).SQL(1)
+			otherText, otherArgs := When(other).SQL(1)
+			if text != otherText || fmt.Sprint(args) != fmt.Sprint(otherArgs) {
+				rt.Fatalf("the order of disjuncts shows\nof %v\n   %s %v\nof %v\n   %s %v", p, text, args, other, otherText, otherArgs)
+			}
+		}
+	})
+}
+
+// shuffled is p with its disjuncts in another order.
+func shuffled(rt *rapid.T, p Predicate) Predicate {
+	switch p := p.(type) {
+	case And:
+		out := make(And, len(p))
+		for i, t := range p {
+			out[i] = shuffled(rt, t)
+		}
+		return out
+	case Or:
+		out := make(Or, len(p))
+		for i, t := range p {
+			out[i] = shuffled(rt, t)
+		}
+		return Or(rapid.Permutation([]Predicate(out)).Draw(rt, "order"))
+	case Not:
+		return Not{shuffled(rt, p.Of)}
+	case Exists:
+		p.Where = shuffled(rt, p.Where)
+		return p
+	default:
+		return p
+	}
+}
+
 // judge is PostgreSQL with random rows.
 type judge struct {
 	ctx       context.Context
-	simple           *pgx.Conn
-	prepared         *pgx.Conn
-	described        *pgx.Conn
+	simple    *pgx.Conn
+	prepared  *pgx.Conn
+	described *pgx.Conn
 }
 
 func newJudge(t *testing.T) *judge {
@@ -172,11 +229,18 @@ func (j *judge) agree(preds []Predicate, params map[string]Literal) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w\n%s\n%v", name, err, Indent(preds[0]), texts[0])
 		}
-		ways = append(ways, way{name: name, rows: rows, texts: texts})
+		ways = append(ways, way{name, rows, texts})
 		return nil
 	}
 
 	var texts []string
+	for _, f := range plain {
+		texts = append(texts, truth(f.pred))
+	}
+	if err := run("by definition", j.simple, nil, texts); err != nil {
+		return err
+	}
+	texts = nil
 	for _, f := range plain {
 		texts = append(texts, f.Inline())
 	}
@@ -217,7 +281,8 @@ func (j *judge) agree(preds []Predicate, params map[string]Literal) error {
 		if err != nil {
 			return err
 		}
-		texts, args = append(texts, dollars(text, len(args)+1)), append(args, more...)
+		text = dollars(text, len(args)+1)
+		texts, args = append(texts, "CASE WHEN t.id % 2 = 0 AND "+text+" AND t.id < 1000 THEN TRUE ELSE t.id % 2 = 1 AND "+text+" END"), append(args, more...)
 	}
 	if err := run("question marks", j.described, args, texts); err != nil {
 		return err
@@ -245,6 +310,30 @@ func (j *judge) agree(preds []Predicate, params map[string]Literal) error {
 		}
 	}
 	return nil
+}
+
+// truth writes what the package says of truth, without a thought for how it reads:
+// each leaf is true or not, and the rest is two-valued logic.
+func truth(p Predicate) string {
+	join := func(terms []Predicate, op, empty string) string {
+		text := empty
+		for _, t := range terms {
+			text += op + truth(t)
+		}
+		return "(" + text + ")"
+	}
+	switch p := p.(type) {
+	case And:
+		return join(p, " AND ", "TRUE")
+	case Or:
+		return join(p, " OR ", "FALSE")
+	case Not:
+		return "(NOT " + truth(p.Of) + ")"
+	case Exists:
+		return "EXISTS (SELECT FROM " + quoteName(p.From) + " AS " + quoteName(p.Alias) + " WHERE " + truth(p.Where) + ")"
+	default:
+		return "((" + render(p, inline{}) + ") IS TRUE)"
+	}
 }
 
 func bind(p Predicate, params map[string]Literal) (Predicate, error) {

@@ -188,7 +188,7 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 		r.match(p, not)
 	case JSONTypeIs:
 		r.WriteString("jsonb_typeof(")
-		r.typed(p.Of)
+		r.inner(p.Of)
 		if len(p.Types) == 1 {
 			r.WriteString(") = '" + p.Types[0] + "'")
 			return

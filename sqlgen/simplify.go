@@ -70,6 +70,7 @@ var (
 	}
 	orRules = []rule[Or]{
 		{"or-flatten", orFlatten},
+		{"or-sort", orSort}, // here, for the rules that keep the first of several
 		{"or-duplicate", orDuplicate},
 		{"or-tautology", orTautology},
 		{"or-equalities", orEqualities},
@@ -132,18 +133,20 @@ func (s *simplifier) all(terms []Predicate) []Predicate {
 // fire applies the rules in turn for as long as the node keeps its kind.
 func fire[P Predicate](s *simplifier, rules []rule[P], p P) Predicate {
 	for _, r := range rules {
-		after, fired := r.apply(p)
-		if !fired {
-			continue
+		for { // each firing leaves less to do
+			after, fired := r.apply(p)
+			if !fired {
+				break
+			}
+			if s.trace != nil {
+				s.trace(Step{r.name, p, after})
+			}
+			same, ok := after.(P)
+			if !ok {
+				return after
+			}
+			p = same
 		}
-		if s.trace != nil {
-			s.trace(Step{r.name, p, after})
-		}
-		same, ok := after.(P)
-		if !ok {
-			return after
-		}
-		p = same
 	}
 	return p
 }
@@ -165,12 +168,7 @@ func key(terms []Predicate) keyed {
 // canonical is a text that is the same for predicates that differ only in the
 // order of their terms.
 func canonical(p Predicate) string {
-	switch p.(type) {
-	case And, Or, Not:
-		return string(appendCanonical(nil, p))
-	default:
-		return string(appendPredicate(nil, p))
-	}
+	return string(appendCanonical(nil, p))
 }
 
 func appendCanonical(b []byte, p Predicate) []byte {
@@ -182,6 +180,9 @@ func appendCanonical(b []byte, p Predicate) []byte {
 		terms = p
 	case Not:
 		return append(appendCanonical(append(b, "(not "...), p.Of), ')')
+	case Exists:
+		b = append(append(append(b, '('), nodeName(p)...), ' ')
+		return append(appendCanonical(b, p.Where), ')')
 	default:
 		return appendPredicate(b, p)
 	}

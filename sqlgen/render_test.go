@@ -1,0 +1,379 @@
+package sqlgen
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// The columns of the tables of cases.
+var (
+	text    = Column{Name: "name", Type: Type{Kind: KindText}}
+	textN   = Column{Name: "title", Type: Type{Kind: KindText}, NotNull: true}
+	number  = Column{Name: "n", Type: Type{Kind: KindInt}}
+	numberN = Column{Name: "status_code", Type: Type{Kind: KindInt}, NotNull: true}
+	flagB   = Column{Name: "active", Type: Type{Kind: KindBool}}
+	flagN   = Column{Name: "public", Type: Type{Kind: KindBool}, NotNull: true}
+	org     = Column{Name: "organization_id", Type: Type{Kind: KindUUID}}
+	id      = Column{Name: "id", Type: Type{Kind: KindUUID}, NotNull: true}
+	float   = Column{Name: "score", Type: Type{Kind: KindFloat}}
+	price   = Column{Name: "price", Type: Type{Kind: KindNumeric}}
+	at      = Column{Name: "at", Type: Type{Kind: KindTimestamptz}, NotNull: true}
+	day     = Column{Name: "day", Type: Type{Kind: KindDate}}
+	ip      = Column{Name: "ip", Type: Type{Kind: KindInet}}
+	mood    = Column{Name: "mood", Type: Type{Kind: KindEnum, Enum: "Mood"}}
+	doc     = Column{Name: "diff", Type: Type{Kind: KindJSONB}}
+	docN    = Column{Name: "acl", Type: Type{Kind: KindJSONB}, NotNull: true}
+	tags    = Column{Name: "tags", Type: Type{Kind: KindText, Array: true}}
+	uuids   = Column{Name: "owners", Type: Type{Kind: KindUUID, Array: true}, NotNull: true}
+
+	one = uuid.MustParse("00000000-0000-4000-8000-000000000001")
+	two = uuid.MustParse("00000000-0000-4000-8000-000000000002")
+)
+
+func param(name string, t Type) Param { return Param{name, t} }
+
+func list(elems ...Literal) Literal { return ListOf(elems[0].Type, elems) }
+
+func enum(v string) Literal { return Literal{mood.Type, v} }
+
+type renderCase struct {
+	name string
+	pred Predicate
+}
+
+var renderCases = map[string][]renderCase{
+	"compare": {
+		{"eq", Eq(text, String("a"))},
+		{"ne", Compare{NE, text, String("a")}},
+		{"text orders by bytes", Compare{LT, text, String("a")}},
+		{"text le", Compare{LE, text, textN}},
+		{"int gt", Compare{GT, number, Int(5)}},
+		{"int ge", Compare{GE, number, Int(-5)}},
+		{"literal first", Compare{LT, String("a"), text}},
+		{"columns", Eq(text, textN)},
+		{"literals", Eq(Int(1), Int(2))},
+		{"parameter", Eq(org, param("me", org.Type))},
+		{"int parameter", Eq(number, param("n", number.Type))},
+		{"parameters", Eq(param("a", text.Type), param("b", text.Type))},
+		{"distinct", Distinct{text, String("a")}},
+		{"distinct columns", Distinct{text, textN}},
+		{"same", Same{text, param("a", text.Type)}},
+		{"null", Null{text}},
+		{"not null", NotNull(text)},
+		{"null of literal", Null{Int(1)}},
+		{"array equality", Eq(tags, list(String("a"), String("b")))},
+	},
+	"member": {
+		{"uuids", Member{org, list(UUID(two), UUID(one), UUID(two))}},
+		{"one", Member{org, list(UUID(one))}},
+		{"none", Member{org, ListOf(org.Type, nil)}},
+		{"array column", Member{String("a"), tags}},
+		{"column in column", Member{text, tags}},
+		{"parameter", Member{org, param("orgs", org.Type.ArrayOf())}},
+		{"int parameter", Member{number, param("ns", number.Type.ArrayOf())}},
+		{"literal in literals", Member{String("a"), list(String("a"), String("b"))}},
+		{"wide ints", Member{number, list(Int(1), Int(40000))}},
+		{"narrow ints", Member{number, list(Int(1), Int(32767))}},
+		{"enums", Member{mood, list(enum("sad"), enum("it's"))}},
+		{"excluded", Excluded{text, list(String("a"), String("b"))}},
+		{"excluded none", Excluded{text, ListOf(text.Type, nil)}},
+		{"excluded parameter", Excluded{text, param("names", tags.Type)}},
+		{"excluded parameter, not null", Excluded{textN, param("names", tags.Type)}},
+		{"excluded parameter below not", Not{Excluded{text, param("names", tags.Type)}}},
+		{"has null", HasNull{tags}},
+	},
+	"bool": {
+		{"true", Holds{flagB, true}},
+		{"false", Holds{flagB, false}},
+		{"not true", Not{Holds{flagB, true}}},
+		{"not true, not null", Not{Holds{flagN, true}}},
+		{"not false, not null", Not{Holds{flagN, false}}},
+		{"equal", Eq(flagB, Bool(true))},
+	},
+	"match": {
+		{"prefix", Match{text, String("a"), AtStart, false}},
+		{"suffix", Match{text, String("a"), AtEnd, false}},
+		{"substring", Match{text, String("a"), Anywhere, false}},
+		{"fold", Match{text, String("a"), Anywhere, true}},
+		{"wildcards", Match{text, String(`50%_\`), Anywhere, false}},
+		{"not", Not{Match{text, String("a"), AtStart, false}}},
+		{"not, not null", Not{Match{textN, String("a"), AtStart, true}}},
+		{"prefix of column", Match{textN, text, AtStart, false}},
+		{"suffix of parameter", Match{textN, param("s", text.Type), AtEnd, false}},
+		{"substring of column", Match{textN, text, Anywhere, false}},
+		{"fold of column", Match{textN, text, Anywhere, true}},
+		{"fold suffix of column", Match{textN, text, AtEnd, true}},
+		{"not prefix of parameter", Not{Match{textN, param("s", text.Type), AtStart, false}}},
+		{"not suffix of parameter", Not{Match{textN, param("s", text.Type), AtEnd, false}}},
+		{"not substring of parameter", Not{Match{textN, param("s", text.Type), Anywhere, false}}},
+		{"literal text", Match{String("abc"), textN, AtStart, false}},
+		{"json string", Match{JSONString{doc}, String("a"), AtStart, false}},
+	},
+	"json": {
+		{"type", JSONTypeIs{doc, []string{"string"}}},
+		{"types", JSONTypeIs{doc, []string{"string", "null"}}},
+		{"type of member", JSONTypeIs{JSONGet{doc, String("a")}, []string{"array"}}},
+		{"contains", JSONContains{doc, JSON(`{"a":1}`)}},
+		{"contains member", JSONContains{doc, JSONGet{docN, String("a")}}},
+		{"get key", Eq(JSONGet{doc, String("it's")}, JSON(`"x"`))},
+		{"get element", Eq(JSONGet{doc, Int(0)}, JSON(`1`))},
+		{"get by column", Eq(JSONGet{doc, text}, JSON(`1`))},
+		{"get by int column", Eq(JSONGet{doc, number}, JSON(`1`))},
+		{"get by uuid", NotNull(JSONGet{doc, Text{org}})},
+		{"get by parameter", NotNull(JSONGet{doc, param("k", text.Type)})},
+		{"get by json string", NotNull(JSONGet{doc, JSONString{docN}})},
+		{"get of get", NotNull(JSONGet{JSONGet{doc, String("a")}, String("b")})},
+		{"get of literal", NotNull(JSONGet{JSON(`{"a":1}`), text})},
+		{"values", JSONContains{JSONValues{doc}, JSON(`["x"]`)}},
+		{"array", JSONContains{doc, JSONArray{text}}},
+		{"array of uuid", JSONContains{doc, JSONArray{org}}},
+		{"array of text literal", JSONContains{doc, JSONArray{String("a")}}},
+		{"array of int literal", JSONContains{doc, JSONArray{Int(-1)}}},
+		{"array of uuid literal", JSONContains{doc, JSONArray{UUID(one)}}},
+		{"array of parameter", JSONContains{doc, JSONArray{param("p", Type{Kind: KindInt})}}},
+		{"to json", Eq(ToJSON{number}, doc)},
+		{"to json of timestamp", Eq(ToJSON{at}, doc)},
+		{"to json of array", Eq(ToJSON{tags}, doc)},
+		{"string", Eq(JSONString{doc}, String("a"))},
+		{"string order", Compare{LT, JSONString{doc}, String("a")}},
+		{"text of string", Compare{LT, Text{JSONString{doc}}, String("a")}},
+		{"string of get", Eq(JSONString{JSONGet{doc, String("a")}}, textN)},
+		{"not null string", Not{Eq(JSONString{docN}, String("a"))}},
+	},
+	"convert": {
+		{"uuid", Eq(Text{org}, String("a"))},
+		{"timestamp", Eq(Text{at}, String("a"))},
+		{"date", Eq(Text{day}, String("a"))},
+		{"inet", Eq(Text{ip}, String("a"))},
+		{"enum", Eq(Text{mood}, String("a"))},
+		{"text parameter", Match{textN, Text{param("s", text.Type)}, AtStart, false}},
+		{"array", Member{String("a"), Text{uuids}}},
+		{"numeric of int", Eq(ToNumeric{number}, Number("1.5"))},
+		{"numeric of float", Eq(ToNumeric{float}, Number("1.5"))},
+		{"numeric of timestamp", Eq(ToNumeric{at}, Number("1"))},
+		{"numeric of numeric", Eq(ToNumeric{price}, Number("1"))},
+		{"numeric of literals", Eq(ToNumeric{Int(-3)}, ToNumeric{Float(0.5)})},
+		{"timestamp literal", Eq(Text{Timestamp(time.Unix(0, 0))}, textN)},
+	},
+	"literals": {
+		{"uuid", Eq(org, UUID(one))},
+		{"bool", Eq(flagB, Bool(false))},
+		{"int", Eq(number, Int(7))},
+		{"negative", Eq(number, Int(-7))},
+		{"wide", Eq(number, Int(32768))},
+		{"wide negative", Eq(number, Int(-32769))},
+		{"narrow negative", Eq(number, Int(-32768))},
+		{"greatest", Eq(number, Int(math.MaxInt64))},
+		{"least", Eq(number, Int(math.MinInt64))},
+		{"float", Eq(float, Float(-0.5))},
+		{"negative zero", Eq(float, Float(math.Copysign(0, -1)))},
+		{"infinity", Eq(float, Float(math.Inf(-1)))},
+		{"not a number", Eq(float, Float(math.NaN()))},
+		{"numeric", Eq(price, Number("-12.50"))},
+		{"numeric with exponent", Eq(price, Number("1e-3"))},
+		{"numeric that is none", Eq(price, Number("NaN"))},
+		{"numeric that would be SQL", Eq(price, Number("1 OR TRUE --"))},
+		{"numeric that would be a comment", Eq(price, Number("--1"))},
+		{"timestamp", Eq(at, Timestamp(time.Date(2026, 1, 2, 3, 4, 5, 678_900_999, time.FixedZone("", 3600))))},
+		{"date", Eq(day, Literal{day.Type, "2026-01-02"})},
+		{"inet", Eq(ip, Literal{ip.Type, "10.0.0.1"})},
+		{"enum", Eq(mood, enum("it's"))},
+		{"json", Eq(doc, JSON(`{"it's":"\\"}`))},
+		{"quote", Eq(text, String(`'; DROP TABLE t; --`))},
+		{"backslash", Eq(text, String(`\' OR TRUE --`))},
+		{"placeholder", Eq(text, String("? $1 @p1 :x"))},
+		{"line break", Eq(text, String("a\nb"))},
+		{"empty", Eq(text, String(""))},
+		{"hostile array", Member{text, list(String("a,b"), String("NULL"), String(""), String(`"`), String(`\`), String("'"), String("{}"), String(" "))}},
+		{"ints", Member{number, list(Int(-1), Int(2))}},
+		{"floats", Member{float, list(Float(-1.5), Float(math.Inf(1)))}},
+		{"timestamps", Member{at, list(Timestamp(time.Unix(1, 0)), Timestamp(time.Unix(0, 0)))}},
+	},
+	"names": {
+		{"keyword", Holds{Column{Name: "order", Type: flagB.Type}, true}},
+		{"keyword table", Holds{Column{Table: "user", Name: "select", Type: flagB.Type}, true}},
+		{"upper case", Holds{Column{Name: "userId", Type: flagB.Type}, true}},
+		{"space", Holds{Column{Name: "a b", Type: flagB.Type}, true}},
+		{"digit first", Holds{Column{Name: "1a", Type: flagB.Type}, true}},
+		{"digit later", Holds{Column{Name: "a1_", Type: flagB.Type}, true}},
+		{"letters beyond ASCII", Holds{Column{Name: "größe", Type: flagB.Type}, true}},
+		{"question mark", Eq(Column{Name: "a?", Type: text.Type}, String("?"))},
+		{"schema", Exists{"audit.Logs", "l", Holds{Column{Table: "l", Name: "ok", Type: flagB.Type}, true}}},
+		{"schema of enum", Member{Column{Name: "e", Type: Type{Kind: KindEnum, Enum: "app.Mood"}}, ListOf(Type{Kind: KindEnum, Enum: "app.Mood"}, []Literal{{Type{Kind: KindEnum, Enum: "app.Mood"}, "a"}, {Type{Kind: KindEnum, Enum: "app.Mood"}, "b"}})}},
+		{"exists without alias", Exists{"logs", "logs", True}},
+	},
+	"parentheses": {
+		{"and in or", Or{And{Holds{flagB, true}, Null{text}}, Null{number}}},
+		{"or in and", And{Or{Holds{flagB, true}, Null{text}}, Null{number}}},
+		{"or in and in or", Or{And{Or{Null{text}, Null{number}}, Null{org}}, Holds{flagB, true}}},
+		{"and in and", And{And{Null{text}, Null{number}}, Null{org}}},
+		{"or in or", Or{Or{Null{text}, Null{number}}, Null{org}}},
+		{"not or", Not{Or{Eq(text, String("a")), Null{number}}}},
+		{"not and, never NULL", Not{And{Null{text}, Null{number}}}},
+		{"not and", Not{And{Eq(text, String("a")), Null{number}}}},
+		{"not leaf", Not{Eq(text, String("a"))}},
+		{"not leaf, not null", Not{Eq(textN, String("a"))}},
+		{"not not", Not{Not{Eq(text, String("a"))}}},
+		{"not not null", Not{Not{Null{text}}}},
+		{"not constant", Not{True}},
+		{"not not constant", Not{Not{False}}},
+		{"not exists", Not{Exists{"g", "g", Eq(text, String("a"))}}},
+		{"exists with or", Exists{"g", "x", Or{Null{text}, Null{number}}}},
+		{"exists in not in and", And{Not{Not{Exists{"g", "g", True}}}, Null{text}}},
+		{"not distinct", Not{Distinct{text, String("a")}}},
+		{"one in and", And{Or{Null{text}, Null{number}}}},
+		{"not one in and", Not{And{Eq(text, String("a"))}}},
+		{"empty and", And{}},
+		{"empty or", Or{}},
+		{"empty in and", And{Or{}, Null{text}}},
+		{"not empty or", Not{Or{}}},
+		{"constants", Or{True, And{False, Null{text}}}},
+		{"not member of column", Not{Member{String("a"), uuids}}},
+	},
+	"arguments": {
+		{"once", And{Eq(text, String("a")), Eq(textN, String("a")), Eq(number, Int(1)), Eq(text, String("b"))}},
+		{"by type", And{Eq(text, String("1")), Eq(number, Int(1)), Eq(float, Float(1)), Eq(price, Number("1"))}},
+		{"parameter once", And{Eq(org, param("me", org.Type)), Eq(id, param("me", org.Type)), Eq(id, UUID(one))}},
+	},
+}
+
+// TestRender keeps every rendering of every node, unsimplified, in golden files.
+func TestRender(t *testing.T) {
+	for file, cases := range renderCases {
+		t.Run(file, func(t *testing.T) {
+			var b strings.Builder
+			for _, c := range cases {
+				f := Filter{ResultWhen, c.pred}
+				fmt.Fprintf(&b, "== %s: %v\n", c.name, c.pred)
+				sql, args := f.SQL(1)
+				fmt.Fprintf(&b, "sql     %s\nargs    %s\n", sql, argTexts(args))
+				sql, args, err := f.ToSql()
+				require.NoError(t, err)
+				fmt.Fprintf(&b, "tosql   %s\nargs    %s\n", sql, argTexts(args))
+				sql, byName := f.Named("p")
+				fmt.Fprintf(&b, "named   %s\nargs    %s\n", sql, namedTexts(byName))
+				fmt.Fprintf(&b, "inline  %s\n\n", f.Inline())
+			}
+			golden(t, filepath.Join("testdata", "render", file+".txt"), b.String())
+		})
+	}
+}
+
+func argTexts(args []any) string {
+	texts := make([]string, len(args))
+	for i, a := range args {
+		texts[i] = fmt.Sprintf("%T %q", a, fmt.Sprint(a))
+	}
+	return strings.Join(texts, ", ")
+}
+
+func namedTexts(args map[string]any) string {
+	var texts []string
+	for k, v := range args {
+		texts = append(texts, k+"="+argTexts([]any{v}))
+	}
+	sort.Strings(texts)
+	return strings.Join(texts, ", ")
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+		return
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err, "go test ./sqlgen -update writes it")
+	assert.Equal(t, string(want), got, "go test ./sqlgen -update rewrites it")
+}
+
+func TestSQLStart(t *testing.T) {
+	f := When(And{Eq(text, String("a")), Eq(number, Int(1)), Eq(textN, String("a"))})
+	sql, args := f.SQL(7)
+	assert.Equal(t, "name = $7 AND n = $8 AND title = $7", sql)
+	assert.Equal(t, []any{"a", int64(1)}, args)
+
+	sql, args = Always().SQL(7)
+	assert.Equal(t, "TRUE", sql)
+	assert.Empty(t, args)
+}
+
+func TestResults(t *testing.T) {
+	for _, c := range []struct {
+		f      Filter
+		result Result
+		text   string
+		pred   Predicate
+	}{
+		{Filter{}, ResultNever, "FALSE", False},
+		{Never(), ResultNever, "FALSE", False},
+		{Always(), ResultAlways, "TRUE", True},
+		{When(nil), ResultNever, "FALSE", False},
+		{When(True), ResultAlways, "TRUE", True},
+		{When(False), ResultNever, "FALSE", False},
+		{When(And{}), ResultAlways, "TRUE", True},
+		{When(Or{}), ResultNever, "FALSE", False},
+		{When(Null{text}), ResultWhen, "name IS NULL", Null{text}},
+	} {
+		assert.Equal(t, c.result, c.f.Result())
+		assert.Equal(t, c.text, c.f.String())
+		assert.Equal(t, c.pred, c.f.Predicate())
+		sql, args, err := c.f.As("x").ToSql()
+		require.NoError(t, err)
+		assert.Equal(t, strings.ReplaceAll(c.text, "name", "x.name"), sql)
+		assert.Empty(t, args)
+	}
+	assert.Equal(t, "never always when", fmt.Sprint(ResultNever, ResultAlways, ResultWhen))
+}
+
+func TestQualify(t *testing.T) {
+	p := And{
+		Eq(text, JSONString{JSONGet{doc, Text{org}}}),
+		Exists{"g", "g", Eq(Column{Table: "g", Name: "id", Type: id.Type}, id)},
+		Or{Not{HasNull{tags}}, Member{String("a"), tags}, JSONContains{JSONValues{docN}, JSONArray{ToNumeric{number}}}},
+	}
+	assert.Equal(t,
+		"l.name = (l.diff -> l.organization_id::text #>> '{}') AND EXISTS (SELECT FROM g WHERE g.id = l.id) AND "+
+			"(NOT (array_position(l.tags, NULL) IS NOT NULL) OR 'a' = ANY(l.tags) OR "+
+			"jsonb_path_query_array(l.acl, 'strict $.*', '{}', true) @> jsonb_build_array(l.n::numeric))",
+		Filter{ResultWhen, Qualify(p, "l")}.Inline())
+}
+
+func TestBind(t *testing.T) {
+	p := Or{
+		Member{org, param("orgs", org.Type.ArrayOf())},
+		Eq(Text{param("id", id.Type)}, textN),
+		Eq(ToJSON{param("name", text.Type)}, doc),
+		Eq(ToNumeric{param("n", number.Type)}, price),
+		Eq(ToJSON{param("b", flagB.Type)}, doc),
+	}
+	values := map[string]Literal{
+		"orgs": list(UUID(one)), "id": UUID(two), "name": String(`"<é>"`), "n": Int(-3), "b": Bool(true),
+	}
+	bound, err := bind(p, values)
+	require.NoError(t, err)
+	assert.Equal(t, `(or (member organization_id ["00000000-0000-4000-8000-000000000001"]:uuid[]) `+
+		`(= "00000000-0000-4000-8000-000000000002":text title) (= "\"\\\"\\u003cé\\u003e\\\"\"":jsonb diff) `+
+		`(= -3:numeric price) (= "true":jsonb diff))`, fmt.Sprint(bound))
+
+	delete(values, "id")
+	_, err = bind(p, values)
+	require.EqualError(t, err, "no parameter id")
+
+	_, err = param("id", id.Type).Value()
+	require.ErrorContains(t, err, "parameter id has no value")
+}

@@ -1,0 +1,213 @@
+package sqlgen
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+)
+
+func eq(e Expr, v string) Predicate { return Eq(e, String(v)) }
+func ne(e Expr, v string) Predicate { return Compare{NE, e, String(v)} }
+
+func lt(e Expr, v int64) Predicate { return Compare{LT, e, Int(v)} }
+func ge(e Expr, v int64) Predicate { return Compare{GE, e, Int(v)} }
+
+// A simplification: the rules that fire on pred, in order, and the SQL they make.
+type simplification struct {
+	rule string // must be among those that fire
+	pred Predicate
+	want string // inlined
+}
+
+var simplifications = []simplification{
+	{"leaf-constant", Eq(Int(1), Int(1)), "TRUE"},
+	{"leaf-constant", Compare{NE, String("a"), String("a")}, "FALSE"},
+	{"leaf-constant", Compare{LT, String("B"), String("a")}, "TRUE"},
+	{"leaf-constant", Compare{LE, Int(2), Int(1)}, "FALSE"},
+	{"leaf-constant", Compare{GT, Float(math.NaN()), Float(1)}, "TRUE"}, // PostgreSQL's greatest
+	{"leaf-constant", Compare{GE, Float(0), Float(math.Copysign(0, -1))}, "TRUE"},
+	{"leaf-constant", Member{String("a"), list(String("a"), String("b"))}, "TRUE"},
+	{"leaf-constant", Match{String("ab"), String("a"), AtStart, false}, "TRUE"},
+	{"leaf-constant", Match{String("ab"), String("a"), AtEnd, false}, "FALSE"},
+	{"leaf-constant", Match{String("abc"), String("b"), Anywhere, false}, "TRUE"},
+	{"match-empty", Match{text, String(""), AtStart, false}, "name IS NOT NULL"},
+	{"match-empty", Match{textN, String(""), AtEnd, false}, "TRUE"},
+	{"member-one", Member{org, list(UUID(one))}, "organization_id = '" + one.String() + "'::uuid"},
+	{"member-one", Member{org, ListOf(org.Type, nil)}, "FALSE"},
+	{"member-one", Excluded{text, list(String("a"))}, "name <> 'a'"},
+	{"member-one", Excluded{text, ListOf(text.Type, nil)}, "name IS NOT NULL"},
+	{"member-one", Excluded{textN, ListOf(text.Type, nil)}, "TRUE"},
+	{"null-of-not-null", Null{textN}, "FALSE"},
+	{"null-of-not-null", Null{param("p", text.Type)}, "FALSE"},
+	{"null-of-not-null", Null{Text{org}}, "organization_id IS NULL"},
+	{"null-of-not-null", Null{JSONArray{org}}, "FALSE"},
+	{"distinct-of-not-null", Distinct{textN, String("a")}, "title <> 'a'"},
+	{"distinct-of-not-null", Same{text, textN}, "name = title"},
+	{"not-constant", Not{True}, "FALSE"},
+	{"not-not", Not{Not{Match{text, String("a"), AtStart, false}}}, "name LIKE 'a%'"},
+	{"not-and", Not{And{eq(textN, "a"), Null{number}}}, "(title <> 'a' OR n IS NOT NULL)"},
+	{"not-or", Not{Or{Null{number}, eq(textN, "a")}}, "title <> 'a' AND n IS NOT NULL"},
+	{"not-leaf", Not{eq(textN, "a")}, "title <> 'a'"},
+	{"not-leaf", Not{eq(text, "a")}, "name IS DISTINCT FROM 'a'"},
+	{"not-leaf", Not{ne(text, "a")}, "(name = 'a' OR name IS NULL)"},
+	{"not-leaf", Not{lt(numberN, 5)}, "status_code >= 5"},
+	{"not-leaf", Not{lt(number, 5)}, "(n >= 5 OR n IS NULL)"},
+	{"not-leaf", Not{Distinct{text, String("a")}}, "name = 'a'"},
+	{"not-leaf", Not{Distinct{text, JSONString{doc}}}, "name IS NOT DISTINCT FROM (diff #>> '{}')"},
+	{"not-leaf", Not{Same{text, JSONString{doc}}}, "name IS DISTINCT FROM (diff #>> '{}')"},
+	{"not-leaf", Not{Member{textN, list(String("a"), String("b"))}}, `title <> ALL('{"a","b"}'::text[])`},
+	{"not-leaf", Not{Member{text, list(String("a"), String("b"))}}, `(name <> ALL('{"a","b"}'::text[]) OR name IS NULL)`},
+	{"not-leaf", Not{Excluded{textN, list(String("a"), String("b"))}}, `title = ANY('{"a","b"}'::text[])`},
+	{"not-leaf", Not{Holds{flagN, true}}, "NOT public"},
+	{"and-flatten", And{And{Null{text}, True}, Null{number}}, "name IS NULL AND n IS NULL"},
+	{"and-flatten", And{Null{text}, False}, "FALSE"},
+	{"and-flatten", And{Null{text}}, "name IS NULL"},
+	{"and-complement", And{Or{Null{text}, Null{number}}, Not{Or{Null{number}, Null{text}}}}, "FALSE"},
+	{"and-complement", And{Null{text}, eq(textN, "a"), Not{And{eq(textN, "a"), Null{text}}}}, "FALSE"},
+	{"and-duplicate", And{Null{text}, Null{number}, Null{text}}, "name IS NULL AND n IS NULL"},
+	{"and-contradiction", And{eq(text, "a"), eq(text, "b")}, "FALSE"},
+	{"and-contradiction", And{eq(text, "a"), Null{text}}, "FALSE"},
+	{"and-contradiction", And{lt(number, 5), ge(number, 5)}, "FALSE"},
+	{"and-contradiction", And{eq(text, "a"), ne(text, "a")}, "FALSE"},
+	{"and-implied", And{NotNull(text), eq(text, "a")}, "name = 'a'"},
+	{"and-implied", And{eq(text, "a"), Member{text, list(String("a"), String("b"))}}, "name = 'a'"},
+	{"and-implied", And{lt(number, 5), lt(number, 9)}, "n < 5"},
+	{"and-implied", And{eq(text, "a"), ne(text, "b")}, "name = 'a'"},
+	{"and-not-null-distinct", And{Match{text, String("x"), AtStart, false}, Distinct{text, String("a")}}, "name LIKE 'x%' AND name <> 'a'"},
+	{"and-not-leaf", And{Not{Eq(text, JSONString{doc})}, Match{text, String("x"), AtStart, false}, NotNull(JSONString{doc})}, "name <> (diff #>> '{}') AND name LIKE 'x%'"},
+	{"and-not-leaf", And{Not{Holds{flagB, true}}, NotNull(flagB)}, "NOT active"},
+	{"and-members", And{Member{text, list(String("a"), String("b"), String("c"))}, Member{text, list(String("b"), String("c"), String("d"))}}, `name = ANY('{"b","c"}'::text[])`},
+	{"and-members", And{Member{text, list(String("a"), String("b"))}, Member{text, list(String("b"), String("c"))}}, `name = 'b'`},
+	{"and-exclusions", And{ne(text, "b"), ne(text, "a"), Excluded{text, list(String("c"), String("a"))}}, `name <> ALL('{"a","b","c"}'::text[])`},
+	{"and-unit", And{eq(text, "a"), Or{ne(text, "a"), Null{number}}}, "name = 'a' AND n IS NULL"},
+	{"or-flatten", Or{Or{Null{text}, False}, Null{number}}, "(n IS NULL OR name IS NULL)"},
+	{"or-flatten", Or{Null{text}, True}, "TRUE"},
+	{"or-complement", Or{Null{text}, Null{number}, Not{Or{Null{number}, Null{text}}}}, "TRUE"},
+	{"or-complement", Or{And{Null{text}, Null{number}}, Not{And{Null{number}, Null{text}}}}, "TRUE"},
+	{"or-sort", Or{eq(text, "b"), Null{number}, HasNull{tags}}, "(name = 'b' OR array_position(tags, NULL) IS NOT NULL OR n IS NULL)"},
+	{"or-duplicate", Or{Null{text}, Null{number}, Null{text}}, "(n IS NULL OR name IS NULL)"},
+	{"or-duplicate", Or{And{Null{text}, Null{number}}, And{Null{number}, Null{text}}}, "n IS NULL AND name IS NULL"},
+	{"or-tautology", Or{Null{text}, And{NotNull(text)}}, "TRUE"},
+	{"or-tautology", Or{eq(textN, "a"), ne(textN, "a")}, "TRUE"},
+	{"or-tautology", Or{Distinct{text, String("a")}, eq(text, "a")}, "TRUE"},
+	{"or-equalities", Or{eq(text, "b"), eq(text, "a")}, `name = ANY('{"a","b"}'::text[])`},
+	{"or-equalities", Or{eq(text, "b"), Null{text}, Member{text, list(String("c"), String("b"))}}, `(name = ANY('{"b","c"}'::text[]) OR name IS NULL)`},
+	{"or-distinct", Or{Null{text}, ne(text, "a")}, "name IS DISTINCT FROM 'a'"},
+	{"or-same", Or{And{Null{text}, Null{JSONString{doc}}}, Eq(JSONString{doc}, text)}, "(diff #>> '{}') IS NOT DISTINCT FROM name"},
+	{"or-absorb", Or{eq(text, "a"), And{eq(text, "a"), Null{number}}}, "name = 'a'"},
+	{"or-absorb", Or{lt(number, 5), lt(number, 9)}, "n < 9"},
+	{"or-absorb", Or{eq(text, "a"), NotNull(text)}, "name IS NOT NULL"},
+	{"or-unit", Or{Null{text}, And{NotNull(text), Null{number}}}, "(n IS NULL OR name IS NULL)"},
+	{"or-factor", Or{And{eq(text, "a"), Null{number}}, And{Null{org}, eq(text, "a")}}, "name = 'a' AND (n IS NULL OR organization_id IS NULL)"},
+	{"or-factor", Or{And{eq(text, "a"), Null{org}, Null{number}}, And{Null{day}, Null{org}, eq(text, "a")}}, "organization_id IS NULL AND name = 'a' AND (day IS NULL OR n IS NULL)"},
+}
+
+func TestRules(t *testing.T) {
+	covered := map[string]bool{}
+	for _, c := range simplifications {
+		t.Run(fmt.Sprintf("%s %v", c.rule, c.pred), func(t *testing.T) {
+			var fired []string
+			got := SimplifyTraced(c.pred, func(s Step) { fired = append(fired, s.Rule) })
+			assert.Contains(t, fired, c.rule)
+			assert.Equal(t, c.want, WhenTraced(got, nil).Inline())
+			assert.Equal(t, printed(got), printed(Simplify(got)), "idempotent")
+		})
+		covered[c.rule] = true
+	}
+
+	var names []string
+	for _, r := range leafRules {
+		names = append(names, r.name)
+	}
+	for _, r := range notRules {
+		names = append(names, r.name)
+	}
+	for _, r := range andRules {
+		names = append(names, r.name)
+	}
+	for _, r := range orRules {
+		names = append(names, r.name)
+	}
+	for _, name := range append(names, "and-complement", "or-complement") {
+		assert.True(t, covered[name], "no case for %s", name)
+	}
+}
+
+// Conditions that look like a rule's and are not: nothing may be lost.
+func TestUnsimplified(t *testing.T) {
+	for _, c := range []struct {
+		pred Predicate
+		want string
+	}{
+		{Or{eq(text, "a"), ne(text, "a")}, "(name <> 'a' OR name = 'a')"}, // NULL is neither
+		{Not{Match{text, String("a"), AtStart, false}}, "(name LIKE 'a%') IS NOT TRUE"},
+		{Not{Member{String("a"), tags}}, "('a' = ANY(tags)) IS NOT TRUE"},
+		{Eq(String("a"), text), "'a' = name"},
+		{Compare{LT, enum("a"), enum("b")}, "'a'::\"Mood\" < 'b'::\"Mood\""}, // in the order of the type
+		{Eq(JSON(`1`), JSON(`1.0`)), "'1'::jsonb = '1.0'::jsonb"},
+		{Eq(Number("1"), Number("1.0")), "1 = 1.0"},
+		{And{Eq(price, Number("1")), Eq(price, Number("1.0"))}, "price = 1 AND price = 1.0"},
+		{And{Eq(number, Int(1000000)), Eq(number, Float(1e6))}, "n = 1000000 AND n = '1e+06'::double precision"},
+		{And{Compare{LT, mood, enum("a")}, Compare{GT, mood, enum("b")}}, "mood < 'a'::\"Mood\" AND mood > 'b'::\"Mood\""},
+		{And{Compare{LT, float, Float(math.NaN())}, Compare{GT, float, Float(5)}}, "score < 'NaN'::double precision AND score > '5'::double precision"},
+		{And{Eq(float, Float(0)), Eq(float, Float(math.Copysign(0, -1)))}, "score = '0'::double precision"},
+		{And{JSONContains{doc, JSONArray{text}}, NotNull(text)}, "diff @> jsonb_build_array(name) AND name IS NOT NULL"}, // [null] is contained
+		{And{JSONContains{doc, JSONArray{text}}, Null{text}}, "diff @> jsonb_build_array(name) AND name IS NULL"},
+		{Null{JSONString{docN}}, "(acl #>> '{}') IS NULL"}, // a JSON null
+		{Not{eq(JSONString{docN}, "a")}, "(acl #>> '{}') IS DISTINCT FROM 'a'"},
+		{Or{Holds{flagB, true}, Holds{flagB, false}}, "(NOT active OR active)"},
+		{Exists{"g", "g", True}, "EXISTS (SELECT FROM g WHERE TRUE)"},
+	} {
+		assert.Equal(t, c.want, When(c.pred).Inline(), "%v", c.pred)
+	}
+	assert.Equal(t, False, Simplify(Exists{"g", "g", And{Null{text}, eq(text, "a")}}))
+}
+
+// A rule that merges two terms has to do so for however many there are.
+func TestManyTerms(t *testing.T) {
+	const n = 30
+	var and And
+	var or Or
+	want := "("
+	for i := range n {
+		c := Column{Name: fmt.Sprintf("c%02d", i), Type: text.Type}
+		and = append(and, Match{c, String("x"), AtStart, false}, Distinct{c, String("a")})
+		or = append(or, ne(c, "a"), Null{c})
+		if i > 0 {
+			want += " OR "
+		}
+		want += c.Name + " IS DISTINCT FROM 'a'"
+	}
+	assert.Equal(t, want+")", When(or).Inline())
+	assert.NotContains(t, When(and).Inline(), "DISTINCT")
+	assert.Equal(t, printed(Simplify(or)), printed(Simplify(Simplify(or))))
+	assert.Equal(t, printed(Simplify(and)), printed(Simplify(Simplify(and))))
+}
+
+// The same disjuncts make the same SQL, byte for byte.
+func TestOrderOfDisjuncts(t *testing.T) {
+	disjuncts := Or{
+		And{eq(text, "a"), Null{number}, Null{day}},
+		And{Null{day}, eq(text, "a"), Holds{flagB, true}},
+		And{Null{day}, Null{number}, eq(text, "a")},
+		And{Null{day}, eq(text, "a"), Exists{"g", "g", Or{Null{org}, Null{doc}}}},
+		And{eq(text, "a"), Null{day}, Not{Or{Null{org}, HasNull{tags}}}},
+	}
+	for i := range 20 {
+		disjuncts = append(disjuncts, And{Null{day}, eq(text, "a"), Eq(id, UUID(uuid.UUID{byte(i)}))})
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	want, wantArgs := When(disjuncts).SQL(1)
+	for range 50 {
+		shuffled := slices.Clone(disjuncts)
+		random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		got, args := When(shuffled).SQL(1)
+		assert.Equal(t, want, got)
+		assert.Equal(t, wantArgs, args)
+	}
+}
