@@ -136,8 +136,6 @@ func asText(op operand) (sqlgen.Expr, sqlgen.Predicate) {
 		return textOf(op.e), sqlgen.Const(rankOf(op) == rankString)
 	case jsonValue:
 		return sqlgen.JSONString{Of: op.e}, sqlgen.JSONTypeIs{Of: op.e, Types: []string{"string"}}
-	case element:
-		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
 	}
 	return nil, sqlgen.False
 }
@@ -150,8 +148,6 @@ func isType(r rank) symbolic {
 				return truth(sqlgen.False)
 			}
 			return truth(sqlgen.JSONTypeIs{Of: op.e, Types: []string{jsonTypes[r]}})
-		case element:
-			refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
 		}
 		return truth(sqlgen.Const(rankOf(args[0]) == r))
 	}

@@ -30,15 +30,6 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 		}
 		return compareOperands(op.Flip(), b, a) // the row's side on the left
 	}
-	if e, ok := b.(element); ok {
-		return compareOperands(op.Flip(), e, a)
-	}
-	if e, ok := a.(element); ok {
-		if op != sqlgen.EQ {
-			refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
-		}
-		return memberOf(b, e.of)
-	}
 	if ra, rb := rankOf(a), rankOf(b); ra != rankAny && rb != rankAny && ra != rb {
 		return sqlgen.Const(holds(op, int(ra-rb)))
 	}

@@ -22,7 +22,11 @@ type document struct {
 	root     *node
 	known    ast.Value
 	unknowns []ast.Ref
+	columns  map[string]bool
 }
+
+// isColumn reports whether the resource has a column of the name.
+func (d *document) isColumn(name string) bool { return d.columns[name] }
 
 // newDocument lays the resource's row document over the input: where a field of
 // the schema stands, what the input says there does not count. Other parts of the
@@ -32,7 +36,7 @@ func newDocument(r *Resource, input any) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{}
+	d := &document{columns: map[string]bool{}}
 	tree := map[string]any{}
 	for k, v := range plain {
 		tree[k] = v
@@ -48,6 +52,7 @@ func newDocument(r *Resource, input any) (*document, error) {
 			leaf = &node{known: f.Const}
 		} else {
 			leaf = &node{field: f}
+			d.columns[f.Column.Name] = true
 			d.unknowns = append(d.unknowns, ref)
 		}
 		if err := place(tree, ref, leaf, CodeInput); err != nil {

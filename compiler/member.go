@@ -29,7 +29,7 @@ func memberOf(x, coll operand) sqlgen.Predicate {
 			if e.val != nil {
 				elem = e.val
 			}
-			any[i] = conjunction(e.when, compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, elem))
+			any[i] = e.from.holdsWith(compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, elem))
 		}
 		return disjunction(any)
 	case object:
@@ -38,8 +38,6 @@ func memberOf(x, coll operand) sqlgen.Predicate {
 			any = append(any, compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, c.n.children[key].asValue()))
 		}
 		return disjunction(any)
-	case element:
-		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
 	}
 	return sqlgen.False
 }

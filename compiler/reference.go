@@ -39,8 +39,12 @@ func (t *translator) eval(term *ast.Term, s solution) []found {
 		return t.objectLiteral(v, s)
 	case ast.Null, ast.Boolean, ast.Number, ast.String:
 		return []found{{s, knownValue(v)}}
-	case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension:
-		refuse(CodeComprehension, "a comprehension over a value of the row has no translation", "test for the elements directly: \"x\" in input.object.list")
+	case *ast.SetComprehension:
+		return t.comprehension(v.Term, v.Body, s, true)
+	case *ast.ArrayComprehension:
+		return t.comprehension(v.Term, v.Body, s, false)
+	case *ast.ObjectComprehension:
+		refuse(CodeComprehension, "an object comprehension over a value of the row has no translation", "write a set comprehension, or a rule")
 	}
 	refuse(CodeExpression, "this form of term has no translation", "")
 	return nil
@@ -187,7 +191,7 @@ func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 			continue
 		}
 		v := t.ruleValue(rules, nil)
-		set.entries = append(set.entries, entry{v.defined(), knownValue(key.Value), v})
+		set.entries = append(set.entries, entry{solution{when: v.defined()}, knownValue(key.Value), v})
 	}
 	if set.entries == nil {
 		return nil // no definition is left of it
@@ -197,11 +201,11 @@ func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 
 // path follows keys from values.
 func (t *translator) path(keys ast.Ref, from []found) []found {
-	for i, key := range keys {
+	for _, key := range keys {
 		var next []found
 		for _, f := range from {
 			if v, ok := key.Value.(ast.Var); ok && t.free(key, f.env) {
-				next = append(next, iterate(f, v, i == len(keys)-1)...)
+				next = append(next, t.iterate(f, v)...)
 				continue
 			}
 			for _, k := range t.eval(key, f.solution) {
@@ -221,9 +225,6 @@ func (t *translator) path(keys ast.Ref, from []found) []found {
 
 // lookup is coll[key], undefined where there is none.
 func lookup(coll, key operand) value {
-	if _, ok := key.(element); ok {
-		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
-	}
 	switch c := coll.(type) {
 	case object:
 		if k, ok := key.(known); ok {
@@ -341,24 +342,32 @@ func index(v ast.Value) (int64, bool) {
 }
 
 func lookupRule(c ruleSet, key operand) value {
+	if c.array {
+		refuse(CodeReference, "an element of an array comprehension by its place", "use x in …")
+	}
 	var out value
 	k := value{{sqlgen.True, key}}
 	for _, e := range c.entries {
-		when := conjunction(e.when, compareValues(sqlgen.EQ, k, e.key))
-		if e.val != nil {
-			out = append(out, e.val.under(when)...)
+		same := compareValues(sqlgen.EQ, k, e.key)
+		if e.val == nil {
+			out = append(out, alt{e.from.holdsWith(same), key})
 			continue
 		}
-		out = append(out, alt{when, key})
+		for _, a := range e.val {
+			if readsLoop(a.op, e.from.scopes) {
+				refuse(CodeIteration, "a rule's object whose values come from a loop over the row", "test for the value inside the rule")
+			}
+			out = append(out, alt{e.from.holdsWith(conjunction(same, a.when)), a.op})
+		}
 	}
 	return merge(out)
 }
 
 // iterate binds a free variable to each key of a collection in turn.
-func iterate(f found, v ast.Var, last bool) []found {
+func (t *translator) iterate(f found, v ast.Var) []found {
 	var out []found
-	add := func(when sqlgen.Predicate, key, val value) {
-		for _, s := range f.and(conjunction(when, val.defined())) {
+	add := func(s solution, when sqlgen.Predicate, key, val value) {
+		for _, s := range s.and(conjunction(when, val.defined())) {
 			s.env = s.env.bind(v, key)
 			out = append(out, found{s, val})
 		}
@@ -366,10 +375,10 @@ func iterate(f found, v ast.Var, last bool) []found {
 	for _, a := range f.val {
 		switch op := a.op.(type) {
 		case known:
-			each(op.v, func(k, e ast.Value) { add(a.when, knownValue(k), knownValue(e)) })
+			each(op.v, func(k, e ast.Value) { add(f.solution, a.when, knownValue(k), knownValue(e)) })
 		case object:
 			for _, k := range op.n.keys() {
-				add(a.when, knownValue(ast.String(k)), op.n.children[k].asValue())
+				add(f.solution, a.when, knownValue(ast.String(k)), op.n.children[k].asValue())
 			}
 		case list:
 			for i, e := range op.elems {
@@ -377,26 +386,29 @@ func iterate(f found, v ast.Var, last bool) []found {
 				if op.set {
 					key = e
 				}
-				add(a.when, key, e)
+				add(f.solution, a.when, key, e)
 			}
 		case ruleSet:
 			for _, e := range op.entries {
+				e = t.reopen(e)
 				val := e.val
 				if val == nil {
 					val = e.key
 				}
-				add(conjunction(a.when, e.when), e.key, val)
+				if op.array {
+					e.key = nil // its place is not known
+				}
+				for _, s := range f.and(conjunction(a.when, e.from.when)) {
+					s.scopes = append(slices.Clone(s.scopes), e.from.scopes...)
+					add(s, sqlgen.True, e.key, val)
+				}
 			}
 		case jsonValue, array:
-			if !last || !v.IsWildcard() {
-				refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated: "+
-					"write \"x\" in input.object.list for a membership test")
+			for _, l := range t.loopsOver(op) {
+				for _, s := range f.and(a.when) {
+					add(s.enter(l.over), sqlgen.True, l.key, l.value)
+				}
 			}
-			for _, s := range f.and(a.when) {
-				out = append(out, found{s, value{{sqlgen.True, element{op}}}})
-			}
-		case element:
-			refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
 		}
 	}
 	return out

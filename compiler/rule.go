@@ -56,7 +56,7 @@ func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
 		t.rule = r
 		for _, s := range t.bodySolutions(r, args) {
 			for _, f := range t.eval(r.Head.Value, s) {
-				out = append(out, f.val.under(f.when)...)
+				out = append(out, t.leave(f)...)
 			}
 		}
 	}
@@ -65,9 +65,21 @@ func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
 	if fallback != nil {
 		t.rule = fallback
 		none := sqlgen.Not{Of: out.defined()}
-		for _, f := range t.eval(fallback.Head.Value, solution{sqlgen.True, nil}) {
+		for _, f := range t.eval(fallback.Head.Value, solution{when: sqlgen.True}) {
 			out = append(out, f.val.under(none)...)
 		}
+	}
+	return out
+}
+
+// leave is a rule's value, outside of the loops in which it was found.
+func (t *translator) leave(f found) value {
+	out := make(value, len(f.val))
+	for i, a := range f.val {
+		if readsLoop(a.op, f.scopes) {
+			refuse(CodeIteration, "a rule whose value comes from a loop over the row", "test for the value inside the rule")
+		}
+		out[i] = alt{f.holdsWith(a.when), a.op}
 	}
 	return out
 }
@@ -78,7 +90,7 @@ func (t *translator) bodySolutions(r *ast.Rule, args []value) []solution {
 		t.expr = r.Body[0]
 		refuse(CodeExpression, "an else that partial evaluation left", "")
 	}
-	sols := []solution{{sqlgen.True, nil}}
+	sols := []solution{{when: sqlgen.True}}
 	for i, pattern := range r.Head.Args {
 		if i >= len(args) {
 			refuse(CodeExpression, "a function without all of its arguments", "")
@@ -167,11 +179,11 @@ func (t *translator) partialRule(rules []*ast.Rule) value {
 			}
 			for _, k := range t.eval(keyTerm, s) {
 				if multi {
-					set.entries = append(set.entries, entry{k.when, k.val, nil})
+					set.entries = append(set.entries, entry{k.solution, k.val, nil})
 					continue
 				}
 				for _, v := range t.eval(r.Head.Value, k.solution) {
-					set.entries = append(set.entries, entry{v.when, k.val, v.val})
+					set.entries = append(set.entries, entry{v.solution, k.val, v.val})
 				}
 			}
 		}
@@ -183,9 +195,17 @@ func (t *translator) partialRule(rules []*ast.Rule) value {
 // checkKeys refuses an object that may have two values for one key.
 func (t *translator) checkKeys(rules []*ast.Rule, set ruleSet) {
 	for i, a := range set.entries {
+		for _, v := range a.val {
+			if readsLoop(v.op, a.from.scopes) {
+				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
+			}
+		}
 		for _, b := range set.entries[i+1:] {
 			if a.val == nil {
 				continue
+			}
+			if len(a.from.scopes)+len(b.from.scopes) > 0 {
+				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
 			}
 			var differs []sqlgen.Predicate
 			for _, x := range a.val {
@@ -193,7 +213,7 @@ func (t *translator) checkKeys(rules []*ast.Rule, set ruleSet) {
 					differs = append(differs, conjunction(x.when, y.when, differ(x.op, y.op)))
 				}
 			}
-			both := sqlgen.And{a.when, b.when, compareValues(sqlgen.EQ, a.key, b.key), disjunction(differs)}
+			both := sqlgen.And{a.from.when, b.from.when, compareValues(sqlgen.EQ, a.key, b.key), disjunction(differs)}
 			if sqlgen.Simplify(both) != sqlgen.Predicate(sqlgen.False) {
 				t.rule, t.expr = rules[0], rules[0].Body[0]
 				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")

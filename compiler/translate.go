@@ -22,6 +22,7 @@ type translator struct {
 	doc      *document
 	memo     map[string]value // of rules without arguments
 	depth    int
+	loops    int // over collections of the row, so far
 	expr     *ast.Expr // the expression at hand, for errors
 	rule     *ast.Rule // the rule at hand, for errors
 }
@@ -97,26 +98,12 @@ func (e *env) get(name ast.Var) (value, bool) {
 
 func (e *env) bind(name ast.Var, v value) *env { return &env{e, name, v} }
 
-// solution is a way to satisfy a body: what must hold, and what the variables are.
-type solution struct {
-	when sqlgen.Predicate
-	env  *env
-}
-
-func (s solution) and(p sqlgen.Predicate) []solution {
-	when := conjunction(s.when, p)
-	if when == sqlgen.Predicate(sqlgen.False) {
-		return nil
-	}
-	return []solution{{when, s.env}}
-}
-
 // holds is the condition under which the body has a solution.
 func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
-	sols := t.solve(body, solution{sqlgen.True, e})
+	sols := t.solve(body, solution{sqlgen.True, nil, e})
 	any := make([]sqlgen.Predicate, len(sols))
 	for i, s := range sols {
-		any[i] = s.when
+		any[i] = s.holds()
 	}
 	return disjunction(any)
 }
@@ -234,7 +221,7 @@ func (t *translator) step(expr *ast.Expr, s solution) []solution {
 	case *ast.LogicalOr:
 		return s.and(disjunction([]sqlgen.Predicate{t.holds(terms.Lhs, s.env), t.holds(terms.Rhs, s.env)}))
 	case *ast.Every:
-		refuse(CodeExpression, "every over a value of the row has no translation", "write the condition with not and a helper rule over known values")
+		return t.every(terms, s)
 	default:
 		refuse(CodeExpression, "this form of expression has no translation", "")
 	}
@@ -268,8 +255,6 @@ func operandTruthy(op operand) sqlgen.Predicate {
 		}
 	case jsonValue:
 		return sqlgen.Compare{Op: sqlgen.NE, L: op.e, R: sqlgen.JSON("false")}
-	case element:
-		refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
 	}
 	return sqlgen.True
 }
@@ -304,11 +289,6 @@ func (t *translator) free(term *ast.Term, e *env) bool {
 
 func (t *translator) unifyValue(pattern *ast.Term, v value, s solution) []solution {
 	if name, ok := pattern.Value.(ast.Var); ok && t.free(pattern, s.env) {
-		for _, a := range v {
-			if _, loop := a.op.(element); loop {
-				refuse(CodeIteration, "a loop over a value of the row", "only coll[_] == value is translated")
-			}
-		}
 		out := s.and(v.defined())
 		for i := range out {
 			out[i].env = out[i].env.bind(name, v)

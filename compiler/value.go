@@ -42,15 +42,16 @@ type (
 		elems []value
 		set   bool
 	}
-	// ruleSet is a partial set or object rule.
-	ruleSet struct{ entries []entry }
-	// element is some element of a collection: what coll[_] stands for.
-	element struct{ of operand }
+	// ruleSet is a partial set or object rule, or a comprehension.
+	ruleSet struct {
+		entries []entry
+		array   bool // of an array comprehension
+	}
 )
 
 // entry is a member of a partial set (val is nil) or object.
 type entry struct {
-	when sqlgen.Predicate
+	from solution // in which it is there
 	key  value
 	val  value
 }
@@ -62,7 +63,6 @@ func (jsonValue) operand() {}
 func (object) operand()    {}
 func (list) operand()      {}
 func (ruleSet) operand()   {}
-func (element) operand()   {}
 
 func knownValue(v ast.Value) value { return value{{sqlgen.True, known{v}}} }
 
@@ -230,6 +230,9 @@ func rankOf(op operand) rank {
 		if slices.ContainsFunc(op.entries, func(e entry) bool { return e.val != nil }) {
 			return rankObject
 		}
+		if op.array {
+			return rankArray
+		}
 		return rankSet
 	default:
 		return rankAny
@@ -264,7 +267,7 @@ func describe(op operand) string {
 		return fmt.Sprintf("a %v", sqlgen.TypeOf(op.e))
 	case array:
 		return fmt.Sprintf("a %v", sqlgen.TypeOf(op.e))
-	case jsonValue, element:
+	case jsonValue:
 		return "a jsonb value"
 	case object:
 		return "the row's document"

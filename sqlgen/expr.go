@@ -69,6 +69,8 @@ func TypeOf(e Expr) Type {
 		return Type{Kind: KindText}
 	case ToNumeric:
 		return Type{Kind: KindNumeric}
+	case ZeroBased:
+		return Type{Kind: KindInt}
 	default:
 		return Type{Kind: KindJSONB}
 	}
@@ -107,6 +109,8 @@ func operand(e Expr) Expr {
 		return e.Of
 	case JSONString:
 		return e.Of
+	case ZeroBased:
+		return e.Of
 	default:
 		return nil
 	}
@@ -129,6 +133,8 @@ func rewriteExpr(e Expr, f func(Expr) Expr) Expr {
 		e = JSONArray{rewriteExpr(x.Of, f)}
 	case JSONString:
 		e = JSONString{rewriteExpr(x.Of, f)}
+	case ZeroBased:
+		e = ZeroBased{rewriteExpr(x.Of, f)}
 	}
 	return f(e)
 }

@@ -210,6 +210,9 @@ func rewrite(p Predicate, f func(Expr) Expr) Predicate {
 	case Exists:
 		p.Where = rewrite(p.Where, f)
 		return p
+	case ExistsElement:
+		p.Of, p.Where = rewriteExpr(p.Of, f), rewrite(p.Where, f)
+		return p
 	}
 	es := operands(p)
 	for i := range es {
@@ -225,6 +228,12 @@ func rewriteAll(ps []Predicate, f func(Expr) Expr) []Predicate {
 	}
 	return out
 }
+
+// Rewrite replaces every expression of p, bottom-up, by what f makes of it.
+func Rewrite(p Predicate, f func(Expr) Expr) Predicate { return rewrite(p, f) }
+
+// RewriteExpr is [Rewrite] of an expression.
+func RewriteExpr(e Expr, f func(Expr) Expr) Expr { return rewriteExpr(e, f) }
 
 // Qualify puts a table name or alias in front of every column that has none.
 func Qualify(p Predicate, table string) Predicate {

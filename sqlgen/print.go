@@ -80,6 +80,11 @@ func nodeName(p Predicate) string {
 		return "hasnull"
 	case Exists:
 		return "exists " + p.From + " " + p.Alias
+	case ExistsElement:
+		if p.Values {
+			return "exists-value " + p.Element.Table
+		}
+		return "exists-element " + p.Element.Table
 	default:
 		return ""
 	}
@@ -100,6 +105,9 @@ func appendPredicate(b []byte, p Predicate) []byte {
 	case Not:
 		b = appendPredicate(append(b, ' '), p.Of)
 	case Exists:
+		b = appendPredicate(append(b, ' '), p.Where)
+	case ExistsElement:
+		b = appendExpr(append(b, ' '), p.Of)
 		b = appendPredicate(append(b, ' '), p.Where)
 	case Compare: // the commonest leaves, without a slice for their operands
 		b = appendExpr(append(b, ' '), p.L)
@@ -149,6 +157,8 @@ func appendExpr(b []byte, e Expr) []byte {
 		name = "(array "
 	case JSONString:
 		name = "(string "
+	case ZeroBased:
+		name = "(zero-based "
 	}
 	b = appendExpr(append(b, name...), operand(e))
 	return append(b, ')')
@@ -200,13 +210,15 @@ func indent(b *strings.Builder, p Predicate, margin string) {
 		branch("or", p)
 	case Not:
 		switch p.Of.(type) {
-		case And, Or, Not, Exists:
+		case And, Or, Not, Exists, ExistsElement:
 			branch("not", []Predicate{p.Of})
 		default:
 			fmt.Fprintf(b, "%s%v\n", margin, p)
 		}
 	case Exists:
-		branch(fmt.Sprintf("exists %s %s", p.From, p.Alias), []Predicate{p.Where})
+		branch(nodeName(p), []Predicate{p.Where})
+	case ExistsElement:
+		branch(nodeName(p)+" "+printedExpr(p.Of), []Predicate{p.Where})
 	default:
 		fmt.Fprintf(b, "%s%v\n", margin, p)
 	}

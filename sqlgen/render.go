@@ -45,6 +45,8 @@ func (r *renderer) pred(p Predicate, around tightness) {
 		r.not(p.Of, around)
 	case Exists:
 		r.exists(p)
+	case ExistsElement:
+		r.existsElement(p)
 	default:
 		if around == tight {
 			r.WriteByte('(')
@@ -87,9 +89,9 @@ func (r *renderer) not(p Predicate, around tightness) {
 	case Const:
 		r.pred(!p, around)
 		return
-	case Exists:
+	case Exists, ExistsElement:
 		r.WriteString("NOT ")
-		r.exists(p)
+		r.pred(p, looseOr)
 		return
 	case Null, Match, Holds:
 		if _, isNull := p.(Null); isNull || !nullable(p) {
@@ -109,7 +111,7 @@ func (r *renderer) not(p Predicate, around tightness) {
 // nullable reports whether the SQL of p can be NULL.
 func nullable(p Predicate) bool {
 	switch p := p.(type) {
-	case Const, Null, Distinct, Same, Exists, Not, HasNull:
+	case Const, Null, Distinct, Same, Exists, ExistsElement, Not, HasNull:
 		return false
 	case And:
 		return anyNullable(p)
@@ -391,6 +393,10 @@ func (r *renderer) expr(e Expr) {
 	case JSONString:
 		r.inner(e.Of)
 		r.WriteString(" #>> '{}'")
+	case ZeroBased:
+		r.WriteByte('(')
+		r.expr(e.Of)
+		r.WriteString(" - 1)")
 	}
 }
 

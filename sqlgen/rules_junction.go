@@ -358,10 +358,12 @@ func orSort(p Or) (Predicate, bool) {
 		order[i] = i
 	}
 	last := func(i int) int {
-		if _, ok := p[i].(Exists); ok {
+		switch p[i].(type) {
+		case Exists, ExistsElement:
 			return 1
+		default:
+			return 0
 		}
-		return 0
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
 		byKey := cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(k.keys[a], k.keys[b]))

@@ -68,6 +68,10 @@ var (
 		{"and-exclusions", andExclusions},
 		{"and-unit", andUnit},
 	}
+	existsRules = []rule[ExistsElement]{
+		{"exists-hoist", existsHoist},
+		{"exists-member", existsMember},
+	}
 	orRules = []rule[Or]{
 		{"or-flatten", orFlatten},
 		{"or-sort", orSort}, // here, for the rules that keep the first of several
@@ -112,6 +116,12 @@ func (s *simplifier) simplify(p Predicate) Predicate {
 			return False
 		}
 		return p
+	case ExistsElement:
+		p.Where = s.simplify(p.Where)
+		if p.Where == False {
+			return False
+		}
+		return fire(s, existsRules, p)
 	default:
 		return fire(s, leafRules, p)
 	}

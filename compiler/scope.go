@@ -1,0 +1,279 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// scope is a loop over a collection of the row: what stands in it holds for one of
+// the elements.
+type scope struct {
+	over sqlgen.ExistsElement // without its Where
+	when sqlgen.Predicate
+}
+
+// solution is a way to satisfy a body: what must hold, for an element each of the
+// collections that were looped over, and what the variables are.
+type solution struct {
+	when   sqlgen.Predicate
+	scopes []scope
+	env    *env
+}
+
+// and is the solution where p holds, too; none where it can't.
+func (s solution) and(p sqlgen.Predicate) []solution {
+	if len(s.scopes) == 0 {
+		s.when = conjunction(s.when, p)
+		if s.when == sqlgen.Predicate(sqlgen.False) {
+			return nil
+		}
+		return []solution{s}
+	}
+	last := len(s.scopes) - 1
+	inner := s.scopes[last]
+	inner.when = conjunction(inner.when, p)
+	if inner.when == sqlgen.Predicate(sqlgen.False) {
+		return nil
+	}
+	s.scopes = append(slices.Clone(s.scopes[:last]), inner)
+	return []solution{s}
+}
+
+// enter is the solution for an element of one more collection.
+func (s solution) enter(over sqlgen.ExistsElement) solution {
+	s.scopes = append(slices.Clone(s.scopes), scope{over, sqlgen.True})
+	return s
+}
+
+// holds is the condition under which the solution is one.
+func (s solution) holds() sqlgen.Predicate { return s.holdsWith(sqlgen.True) }
+
+// holdsWith is the condition under which, for some elements, p holds as well.
+func (s solution) holdsWith(p sqlgen.Predicate) sqlgen.Predicate {
+	for _, sc := range slices.Backward(s.scopes) {
+		p = conjunction(sc.when, p)
+		if p == sqlgen.Predicate(sqlgen.False) {
+			return p
+		}
+		over := sc.over
+		over.Where = p
+		p = over
+	}
+	return conjunction(s.when, p)
+}
+
+// over is a loop over an expression, with names of its own for the element.
+func (t *translator) over(e sqlgen.Expr, values bool) sqlgen.ExistsElement {
+	t.loops++
+	return sqlgen.ExistsElement{Of: e, Values: values, Element: sqlgen.NewElement(fmt.Sprintf("elem%d", t.loops), t.doc.isColumn)}
+}
+
+// loop is a loop over a collection: the element's key and value in each way to have
+// one.
+type loop struct {
+	over       sqlgen.ExistsElement
+	key, value value
+}
+
+// loops are the loops over a collection whose size the row says. A jsonb value may
+// be an array or an object.
+func (t *translator) loopsOver(op operand) []loop {
+	switch op := op.(type) {
+	case array:
+		over := t.over(op.e, false)
+		elem := over.ElementValue()
+		v := value{{sqlgen.True, scalar{e: elem}}}
+		if sqlgen.Nullable(elem) {
+			v = value{{sqlgen.NotNull(elem), scalar{e: elem}}, {sqlgen.Null{Of: elem}, known{ast.NullValue}}}
+		}
+		return []loop{{over, value{{sqlgen.True, scalar{e: over.ElementKey()}}}, v}}
+	case jsonValue:
+		var out []loop
+		for _, values := range []bool{false, true} {
+			over := t.over(op.e, values)
+			out = append(out, loop{
+				over, value{{sqlgen.True, scalar{e: over.ElementKey()}}},
+				value{{sqlgen.True, jsonValue{over.ElementValue()}}},
+			})
+		}
+		return out
+	default:
+		return nil
+	}
+}
+
+// reopen is the entry with names of its own for the elements that it loops over, so
+// that the loops of one rule can stand inside each other.
+func (t *translator) reopen(e entry) entry {
+	if len(e.from.scopes) == 0 {
+		return e
+	}
+	names := map[string]sqlgen.Element{}
+	scopes := slices.Clone(e.from.scopes)
+	for i := range scopes {
+		fresh := t.over(scopes[i].over.Of, scopes[i].over.Values)
+		names[scopes[i].over.Element.Table] = fresh.Element
+		scopes[i].over.Element = fresh.Element
+	}
+	rename := func(x sqlgen.Expr) sqlgen.Expr {
+		if c, ok := x.(sqlgen.Column); ok {
+			if fresh, ok := names[c.Table]; ok {
+				c.Table = fresh.Table
+				return c
+			}
+		}
+		return x
+	}
+	for i := range scopes {
+		scopes[i].over.Of = sqlgen.RewriteExpr(scopes[i].over.Of, rename)
+		scopes[i].when = sqlgen.Rewrite(scopes[i].when, rename)
+	}
+	e.from.scopes = scopes
+	e.key = renameValue(e.key, rename)
+	if e.val != nil {
+		e.val = renameValue(e.val, rename)
+	}
+	return e
+}
+
+func renameValue(v value, rename func(sqlgen.Expr) sqlgen.Expr) value {
+	out := make(value, len(v))
+	for i, a := range v {
+		a.when = sqlgen.Rewrite(a.when, rename)
+		switch op := a.op.(type) {
+		case scalar:
+			op.e = sqlgen.RewriteExpr(op.e, rename)
+			a.op = op
+		case array:
+			a.op = array{sqlgen.RewriteExpr(op.e, rename)}
+		case jsonValue:
+			a.op = jsonValue{sqlgen.RewriteExpr(op.e, rename)}
+		case known, object:
+		default:
+			refuse(CodeIteration, "a loop over collections that loops make", "loop over the row's collections themselves")
+		}
+		out[i] = a
+	}
+	return out
+}
+
+// readsLoop reports whether an operand reads an element of one of the scopes.
+func readsLoop(op operand, scopes []scope) bool {
+	if len(scopes) == 0 {
+		return false
+	}
+	var e sqlgen.Expr
+	switch op := op.(type) {
+	case known, object:
+		return false
+	case scalar:
+		e = op.e
+	case array:
+		e = op.e
+	case jsonValue:
+		e = op.e
+	default:
+		return true
+	}
+	found := false
+	sqlgen.RewriteExpr(e, func(x sqlgen.Expr) sqlgen.Expr {
+		if c, ok := x.(sqlgen.Column); ok {
+			found = found || slices.ContainsFunc(scopes, func(s scope) bool { return s.over.Element.Table == c.Table })
+		}
+		return x
+	})
+	return found
+}
+
+// every is true where the body holds for each element of the domain, which must be
+// a collection.
+func (t *translator) every(e *ast.Every, s solution) []solution {
+	var out []solution
+	for _, f := range t.eval(e.Domain, s) {
+		any := make([]sqlgen.Predicate, len(f.val))
+		for i, a := range f.val {
+			any[i] = conjunction(a.when, t.everyOf(e, a.op, f.env))
+		}
+		out = append(out, f.and(disjunction(any))...)
+	}
+	return out
+}
+
+func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Predicate {
+	fails := func(key, val value) sqlgen.Predicate {
+		inner := outer
+		for _, b := range []struct {
+			pattern *ast.Term
+			val     value
+		}{{e.Key, key}, {e.Value, val}} {
+			if b.pattern == nil {
+				continue
+			}
+			name, ok := b.pattern.Value.(ast.Var)
+			if !ok {
+				refuse(CodeExpression, "every with a pattern", "bind the element to a variable")
+			}
+			inner = inner.bind(name, b.val)
+		}
+		return sqlgen.Not{Of: t.holds(e.Body, inner)}
+	}
+	var none []sqlgen.Predicate
+	add := func(p sqlgen.Predicate) { none = append(none, sqlgen.Not{Of: p}) }
+	switch d := domain.(type) {
+	case known:
+		if rankOfValue(d.v) < rankArray {
+			return sqlgen.False
+		}
+		each(d.v, func(k, v ast.Value) { add(fails(knownValue(k), knownValue(v))) })
+	case list:
+		for i, v := range d.elems {
+			key := knownValue(ast.IntNumberTerm(i).Value)
+			if d.set {
+				key = v
+			}
+			add(fails(key, v))
+		}
+	case object:
+		for _, k := range d.n.keys() {
+			v := d.n.children[k].asValue()
+			add(conjunction(v.defined(), fails(knownValue(ast.String(k)), v)))
+		}
+	case ruleSet:
+		for _, en := range d.entries {
+			en = t.reopen(en)
+			val := en.val
+			if val == nil {
+				val = en.key
+			}
+			add(en.from.holdsWith(conjunction(val.defined(), fails(en.key, val))))
+		}
+	case array, jsonValue:
+		for _, l := range t.loopsOver(domain) {
+			l.over.Where = fails(l.key, l.value)
+			add(l.over)
+		}
+		if j, ok := domain.(jsonValue); ok {
+			none = append(none, sqlgen.JSONTypeIs{Of: j.e, Types: []string{"array", "object"}})
+		}
+	default:
+		return sqlgen.False
+	}
+	return conjunction(none...)
+}
+
+// comprehension is a set or array of what a body finds.
+func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, set bool) []found {
+	rules := ruleSet{array: !set}
+	for _, sol := range t.solve(body, solution{sqlgen.True, nil, s.env}) {
+		for _, f := range t.eval(term, sol) {
+			for _, d := range f.and(f.val.defined()) {
+				rules.entries = append(rules.entries, entry{d, f.val, nil})
+			}
+		}
+	}
+	return []found{{s, value{{sqlgen.True, rules}}}}
+}

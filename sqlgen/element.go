@@ -1,0 +1,176 @@
+package sqlgen
+
+import "strings"
+
+// ExistsElement is true when the collection has an element for which Where is true.
+// Of is an array, or a jsonb value: of that the elements when it is an array or,
+// with Values, the values when it is an object. Where reads the element as columns
+// of Element: see ElementValue and ElementKey.
+type ExistsElement struct {
+	Of      Expr
+	Values  bool
+	Element Element
+	Where   Predicate
+}
+
+// Element names an element inside the Where of an [ExistsElement]: as a table of one
+// row. The names must be no names of columns that Where reads unqualified.
+type Element struct {
+	Table    string
+	Value    string
+	Key      string // of an object's member
+	Position string // of an array's element, from 1
+}
+
+// NewElement is an element with a table's name; taken are the names of the columns
+// around it.
+func NewElement(table string, taken func(string) bool) Element {
+	free := func(name string) string {
+		for taken(name) {
+			name += "_"
+		}
+		return name
+	}
+	return Element{free(table), free("value"), free("key"), free("position")}
+}
+
+// ZeroBased is an array position counted from 0.
+type ZeroBased struct{ Of Expr }
+
+// ElementValue is the element itself. That of an array column may be NULL.
+func (p ExistsElement) ElementValue() Column {
+	t := TypeOf(p.Of)
+	if t.Array {
+		_, column := p.Of.(Column) // an argument holds no NULL
+		return Column{p.Element.Table, p.Element.Value, t.Elem(), !column}
+	}
+	return Column{p.Element.Table, p.Element.Value, t, true}
+}
+
+// ElementKey is the key of an object's member, or the index of an array's element.
+func (p ExistsElement) ElementKey() Expr {
+	if p.Values {
+		return Column{p.Element.Table, p.Element.Key, Type{Kind: KindText}, true}
+	}
+	return ZeroBased{Column{p.Element.Table, p.Element.Position, Type{Kind: KindInt}, true}}
+}
+
+func (ExistsElement) predicate() {}
+func (ZeroBased) expr()          {}
+
+// String prints the predicate for golden files and explain.
+func (p ExistsElement) String() string { return printed(p) }
+
+// String prints the expression for golden files and explain.
+func (e ZeroBased) String() string { return printedExpr(e) }
+
+// existsElement writes the condition. WITH ORDINALITY counts only where the count is
+// read.
+func (r *renderer) existsElement(p ExistsElement) {
+	r.WriteString("EXISTS (SELECT FROM ")
+	e, columns := p.Element, quoteName(p.Element.Value)
+	switch {
+	case TypeOf(p.Of).Array:
+		r.call("unnest", func() { r.inner(p.Of) })
+	case p.Values:
+		r.guarded("jsonb_each", "object", "{}", p.Of)
+		columns = quoteName(e.Key) + ", " + columns
+	default:
+		r.guarded("jsonb_array_elements", "array", "[]", p.Of)
+	}
+	if !p.Values && mentions(p.Where, Column{e.Table, e.Position, Type{Kind: KindInt}, true}) {
+		r.WriteString(" WITH ORDINALITY")
+		columns += ", " + quoteName(e.Position)
+	}
+	r.WriteString(" AS " + quoteName(e.Table) + "(" + columns + ")")
+	if p.Where != Predicate(True) {
+		r.WriteString(" WHERE ")
+		r.pred(p.Where, looseOr)
+	}
+	r.WriteByte(')')
+}
+
+// guarded calls a function that fails on JSON values of other types.
+func (r *renderer) guarded(function, jsonType, empty string, of Expr) {
+	r.WriteString(function + "(CASE jsonb_typeof(")
+	r.expr(of)
+	r.WriteString(") WHEN '" + jsonType + "' THEN ")
+	r.expr(of)
+	r.WriteString(" ELSE '" + empty + "' END)")
+}
+
+// mentions reports whether p reads the column.
+func mentions(p Predicate, c Column) bool {
+	return anyColumn(p, func(have Column) bool { return have == c })
+}
+
+func anyColumn(p Predicate, is func(Column) bool) bool {
+	found := false
+	rewrite(p, func(e Expr) Expr {
+		if c, ok := e.(Column); ok && is(c) {
+			found = true
+		}
+		return e
+	})
+	return found
+}
+
+// existsHoist: a conjunct that does not read the element stands outside.
+func existsHoist(p ExistsElement) (Predicate, bool) {
+	var outside, inside []Predicate
+	for _, t := range conjuncts(p.Where) {
+		if anyColumn(t, func(c Column) bool { return c.Table == p.Element.Table }) {
+			inside = append(inside, t)
+		} else {
+			outside = append(outside, t)
+		}
+	}
+	if len(outside) == 0 || len(outside) == 1 && outside[0] == Predicate(True) {
+		return nil, false
+	}
+	p.Where = unwrapAnd(inside)
+	return And(append(outside, p)), true
+}
+
+// existsMember: an element that equals a value is a membership test, which an index
+// may serve.
+func existsMember(p ExistsElement) (Predicate, bool) {
+	value := p.ElementValue()
+	if null, ok := p.Where.(Null); ok && sameExpr(null.Of, value) && TypeOf(p.Of).Array {
+		return HasNull{p.Of}, true
+	}
+	c, ok := p.Where.(Compare)
+	if !ok || c.Op != EQ {
+		return nil, false
+	}
+	other := c.R
+	if !sameExpr(c.L, value) {
+		if other = c.L; !sameExpr(c.R, value) {
+			return nil, false
+		}
+	}
+	if mentions(Null{other}, value) {
+		return nil, false
+	}
+	if TypeOf(p.Of).Array {
+		return Member{other, p.Of}, TypeOf(other) == value.Type
+	}
+	of := p.Of
+	if p.Values {
+		of = JSONValues{of}
+	}
+	switch o := other.(type) {
+	case Literal: // containment of an array or object is not equality
+		text, isText := o.Value.(string)
+		if !isText || strings.HasPrefix(text, "[") || strings.HasPrefix(text, "{") {
+			return nil, false
+		}
+		return JSONContains{of, JSON("[" + text + "]")}, true
+	case ToJSON:
+		if TypeOf(o.Of).Array {
+			return nil, false
+		}
+		return JSONContains{of, JSONArray(o)}, true
+	}
+	return nil, false
+}
