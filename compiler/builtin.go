@@ -39,6 +39,7 @@ func init() { // the table refers to functions that refer to it
 		"is_set":     isType(rankSet),
 
 		"object.get": objectGet,
+		"count":      count,
 	}
 }
 

@@ -34,6 +34,8 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 		return sqlgen.Const(holds(op, int(ra-rb)))
 	}
 	switch x := a.(type) {
+	case tally:
+		return compareTally(op, x, b)
 	case scalar:
 		switch y := b.(type) {
 		case known:
@@ -51,6 +53,9 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 		}
 	case list:
 		return compareList(op, x, b)
+	}
+	if y, ok := b.(tally); ok {
+		return compareTally(op.Flip(), y, a)
 	}
 	if l, ok := b.(list); ok {
 		return compareList(op.Flip(), l, a)

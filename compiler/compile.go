@@ -82,7 +82,7 @@ func checkRoot(p *rego.Policy, r *Resource, doc *document) error {
 		return nil
 	}
 	for _, ref := range p.InputRefs() {
-		if _, err := doc.known.Find(ref[1:]); err != nil {
+		if !doc.has(ref) {
 			return &Error{
 				Code:   CodeSchemaRoot,
 				Reason: fmt.Sprintf("resource %s has its root at %v, which the policy never reads", r.Name, r.Root),

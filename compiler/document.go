@@ -74,6 +74,25 @@ func newDocument(r *Resource, input any) (*document, error) {
 	return d, nil
 }
 
+// has reports whether there is something in the input at ref, known or not.
+func (d *document) has(ref ast.Ref) bool {
+	n := d.root
+	for i, key := range ref[1:] {
+		if n.children == nil {
+			if n.known == nil {
+				return true
+			}
+			_, err := n.known.Find(ref[i+1:])
+			return err == nil
+		}
+		name, ok := key.Value.(ast.String)
+		if n = n.children[string(name)]; !ok || n == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // toObject reads an input: a JSON object as Go has it, or anything that marshals
 // to one.
 func toObject(input any) (map[string]any, error) {

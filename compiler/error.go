@@ -42,10 +42,10 @@ const (
 	// CodeBuiltin: a builtin function of an unknown value that has no translation
 	// yet, such as regex.match(input.object.name, "a").
 	CodeBuiltin Code = "RF3001"
-	// CodeIteration: a loop over a value of the row, such as
-	// some x in input.object.tags with a condition on x.
+	// CodeIteration: a value that a loop over the row brings out of the loop, such as
+	// first := x if some x in input.object.tags.
 	CodeIteration Code = "RF3002"
-	// CodeComprehension: a comprehension over a value of the row.
+	// CodeComprehension: an object comprehension over a value of the row.
 	CodeComprehension Code = "RF3003"
 	// CodeWith: a with modifier on an expression that depends on the row.
 	CodeWith Code = "RF3004"
@@ -58,7 +58,8 @@ const (
 	// CodeReference: a reference that can't be followed, such as the element of an
 	// array at a place that the row says.
 	CodeReference Code = "RF3007"
-	// CodeExpression: any other form of expression, such as every.
+	// CodeExpression: any other form of expression, such as a match of an object
+	// pattern, {"a": x} = input.object.meta.
 	CodeExpression Code = "RF3008"
 	// CodeLiteral: a constant that PostgreSQL can't hold, such as 1e200000.
 	CodeLiteral Code = "RF3009"

@@ -156,9 +156,6 @@ func (t *translator) follow(ref ast.Ref, s solution) []found {
 
 // followRule is a reference to a rule of the residual, or into its value.
 func (t *translator) followRule(ref ast.Ref, s solution) []found {
-	if !t.residual.Owns(ref) {
-		refuse(CodeReference, ref.String()+" was left by partial evaluation", "refer to the rule itself, with constant keys")
-	}
 	// keys that are variables with a known value may name a rule
 	resolved := ref.Copy()
 	for i, key := range resolved[1:] {
@@ -171,10 +168,26 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 		}
 	}
 	rules, n := t.residual.Rules(resolved)
-	if n == 0 {
+	if n == 0 && t.residual.Owns(resolved) {
 		return t.rulesBelow(resolved, s)
 	}
+	if n == 0 {
+		return t.data(resolved, s)
+	}
 	return t.path(resolved[n:], []found{{s, t.ruleValue(rules, nil)}})
+}
+
+// data is a reference to a data document.
+func (t *translator) data(ref ast.Ref, s solution) []found {
+	prefix := ref.ConstantPrefix()
+	v, ok := t.residual.Data(prefix)
+	switch {
+	case ok:
+		return t.path(ref[len(prefix):], []found{{s, knownValue(v)}})
+	case t.residual.HasRulesBelow(prefix):
+		refuse(CodeReference, "a reference to several rules at once", "refer to one rule, with constant keys")
+	}
+	return nil // there is no such data
 }
 
 // rulesBelow is a reference to the document that several rules make up, such as an

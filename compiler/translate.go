@@ -22,7 +22,7 @@ type translator struct {
 	doc      *document
 	memo     map[string]value // of rules without arguments
 	depth    int
-	loops    int // over collections of the row, so far
+	loops    int       // over collections of the row, so far
 	expr     *ast.Expr // the expression at hand, for errors
 	rule     *ast.Rule // the rule at hand, for errors
 }
@@ -396,9 +396,6 @@ func (t *translator) apply(operator *ast.Term, args []value) value {
 	}
 	if _, ok := isBuiltin(ref.String()); ok {
 		return t.callBuiltin(ref.String(), args)
-	}
-	if !t.residual.Owns(ref) {
-		refuse(CodeExpression, ref.String()+" was not evaluated", "")
 	}
 	rules, n := t.residual.Rules(ref)
 	if n != len(ref) {

@@ -42,6 +42,8 @@ type (
 		elems []value
 		set   bool
 	}
+	// tally is the number of elements of a set: only whether it is 0 is asked.
+	tally struct{ of ruleSet }
 	// ruleSet is a partial set or object rule, or a comprehension.
 	ruleSet struct {
 		entries []entry
@@ -62,6 +64,7 @@ func (array) operand()     {}
 func (jsonValue) operand() {}
 func (object) operand()    {}
 func (list) operand()      {}
+func (tally) operand()     {}
 func (ruleSet) operand()   {}
 
 func knownValue(v ast.Value) value { return value{{sqlgen.True, known{v}}} }
@@ -219,6 +222,8 @@ func rankOf(op operand) rank {
 		}
 	case array:
 		return rankArray
+	case tally:
+		return rankNumber
 	case object:
 		return rankObject
 	case list:

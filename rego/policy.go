@@ -20,6 +20,7 @@ type Policy struct {
 	source    *ast.Compiler // as written: what full evaluation means
 	desugared *ast.Compiler // without else, which partial evaluation leaves whole
 	store     storage.Store
+	data      ast.Value
 	namespace string // of the rules of a residual, below data
 }
 
@@ -37,6 +38,9 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	}
 	p := &Policy{store: inmem.NewFromObject(s.data), namespace: freeNamespace(s.modules)}
 	var err error
+	if p.data, err = ast.InterfaceToValue(s.data); err != nil {
+		return nil, fmt.Errorf("reading data documents: %w", err)
+	}
 	if p.source, err = compile(s.modules); err != nil {
 		return nil, err
 	}
@@ -236,7 +240,7 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	if err != nil {
 		return nil, fmt.Errorf("partially evaluating %s: %w", q.text, err)
 	}
-	return newResidual(pq, q.policy.namespace), nil
+	return newResidual(pq, q.policy), nil
 }
 
 type discard struct{}

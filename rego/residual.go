@@ -14,15 +14,17 @@ import (
 type Residual struct {
 	Queries []ast.Body
 
-	root  ast.Ref
-	refs  []ast.Ref              // of the rules
-	rules map[string][]*ast.Rule // by the constant part of their full reference
+	policy *Policy
+	root   ast.Ref
+	refs   []ast.Ref              // of the rules
+	rules  map[string][]*ast.Rule // by the constant part of their full reference
 }
 
-func newResidual(pq *rego.PartialQueries, namespace string) *Residual {
+func newResidual(pq *rego.PartialQueries, policy *Policy) *Residual {
 	r := &Residual{
 		Queries: pq.Queries,
-		root:    ast.DefaultRootRef.Append(ast.StringTerm(namespace)),
+		policy:  policy,
+		root:    ast.DefaultRootRef.Append(ast.StringTerm(policy.namespace)),
 		rules:   map[string][]*ast.Rule{},
 	}
 	for _, m := range pq.Support {
@@ -55,14 +57,35 @@ func (r *Residual) Below(ref ast.Ref) []*ast.Term {
 }
 
 // Rules are the rules at the longest prefix of ref that has rules, and how many
-// parts of ref that prefix has; none and 0 where there are none.
+// parts of ref that prefix has; none and 0 where there are none. Where the residual
+// does not own ref (partial evaluation leaves the bodies of every and of
+// comprehensions as they are), they are the policy's, without else.
 func (r *Residual) Rules(ref ast.Ref) ([]*ast.Rule, int) {
+	find := func(ref ast.Ref) []*ast.Rule { return r.rules[ref.String()] }
+	if !r.Owns(ref) {
+		find = r.policy.desugared.GetRulesExact
+	}
 	for n := len(ref); n > 1; n-- {
-		if rules := r.rules[ref[:n].String()]; len(rules) > 0 {
+		if rules := find(ref[:n]); len(rules) > 0 {
 			return rules, n
 		}
 	}
 	return nil, 0
+}
+
+// HasRulesBelow reports whether the policy has rules at or below ref.
+func (r *Residual) HasRulesBelow(ref ast.Ref) bool {
+	return len(r.policy.desugared.GetRulesWithPrefix(ref)) > 0
+}
+
+// Data is the policy's data document at ref, which has no rules at or above it; ok
+// is false where there is none, or where rules stand below.
+func (r *Residual) Data(ref ast.Ref) (v ast.Value, ok bool) {
+	if r.HasRulesBelow(ref) {
+		return nil, false
+	}
+	v, err := r.policy.data.Find(ref[1:])
+	return v, err == nil
 }
 
 // String prints the queries and the rules that they refer to, sorted, with the

@@ -170,7 +170,7 @@ func existsMember(p ExistsElement) (Predicate, bool) {
 		if TypeOf(o.Of).Array {
 			return nil, false
 		}
-		return JSONContains{of, JSONArray(o)}, true
+		return unwrapAnd([]Predicate{notNull(o.Of), JSONContains{of, JSONArray(o)}}), true // an array of NULL is none
 	}
 	return nil, false
 }

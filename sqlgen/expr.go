@@ -69,7 +69,7 @@ func TypeOf(e Expr) Type {
 		return Type{Kind: KindText}
 	case ToNumeric:
 		return Type{Kind: KindNumeric}
-	case ZeroBased:
+	case ZeroBased, Length:
 		return Type{Kind: KindInt}
 	default:
 		return Type{Kind: KindJSONB}
@@ -85,6 +85,8 @@ func Nullable(e Expr) bool {
 		return false
 	case JSONGet, JSONString:
 		return true
+	case Length:
+		return TypeOf(e.Of) == (Type{Kind: KindJSONB}) || Nullable(e.Of)
 	default:
 		return Nullable(operand(e))
 	}
@@ -92,7 +94,8 @@ func Nullable(e Expr) bool {
 
 // operand is what a computed expression is of; nil for columns and arguments.
 // Every computed expression is NULL exactly when its operand is, but [JSONArray],
-// which never is, and [JSONGet] and [JSONString], which may be when it is not.
+// which never is, and [JSONGet], [JSONString] and [Length], which may be when it is
+// not.
 func operand(e Expr) Expr {
 	switch e := e.(type) {
 	case Text:
@@ -110,6 +113,8 @@ func operand(e Expr) Expr {
 	case JSONString:
 		return e.Of
 	case ZeroBased:
+		return e.Of
+	case Length:
 		return e.Of
 	default:
 		return nil
@@ -135,6 +140,8 @@ func rewriteExpr(e Expr, f func(Expr) Expr) Expr {
 		e = JSONString{rewriteExpr(x.Of, f)}
 	case ZeroBased:
 		e = ZeroBased{rewriteExpr(x.Of, f)}
+	case Length:
+		e = Length{rewriteExpr(x.Of, f)}
 	}
 	return f(e)
 }

@@ -159,6 +159,8 @@ func appendExpr(b []byte, e Expr) []byte {
 		name = "(string "
 	case ZeroBased:
 		name = "(zero-based "
+	case Length:
+		name = "(length "
 	}
 	b = appendExpr(append(b, name...), operand(e))
 	return append(b, ')')

@@ -393,6 +393,8 @@ func (r *renderer) expr(e Expr) {
 	case JSONString:
 		r.inner(e.Of)
 		r.WriteString(" #>> '{}'")
+	case Length:
+		r.length(e)
 	case ZeroBased:
 		r.WriteByte('(')
 		r.expr(e.Of)

@@ -36,7 +36,31 @@ func (g *generator) condition(depth int) string {
 	if depth == 0 || g.rng.IntN(3) > 0 {
 		return not + g.atom()
 	}
-	switch g.rng.IntN(7) {
+	switch g.rng.IntN(10) {
+	case 7: // a loop over a collection of the row
+		v := g.name("x")
+		g.helpers = append(g.helpers, "")
+		return fmt.Sprintf("some %s in %s\n\t%s", v, g.collection(), g.about(v, not))
+	case 8: // all elements of one
+		v := g.name("x")
+		g.helpers = append(g.helpers, "")
+		name := g.name("h")
+		g.helpers = append(g.helpers, fmt.Sprintf("%s if {\n\tevery %s in %s {\n\t\t%s\n\t}\n}\n", name, v, g.collection(), g.about(v, pick(g.rng, []string{"", "not "}))))
+		return not + name
+	case 9: // a comprehension, or a set made in a loop
+		v := g.name("x")
+		g.helpers = append(g.helpers, "")
+		set := fmt.Sprintf("{%s | some %s in %s; %s}", v, v, g.collection(), g.about(v, ""))
+		if g.rng.IntN(2) == 0 {
+			name := g.name("s")
+			g.helpers = append(g.helpers, fmt.Sprintf("%s contains %s if {\n\tsome %s in %s\n\t%s\n}\n", name, v, v, g.collection(), g.about(v, "")))
+			set = name
+		}
+		return pick(g.rng, []string{
+			fmt.Sprintf("%s%s in %s", not, g.constant(), set),
+			fmt.Sprintf("%s%s in %s", not, g.field(), set),
+			fmt.Sprintf("%scount(%s) %s", not, set, pick(g.rng, []string{"> 0", "== 0", ">= 1", "< 1", "!= 0"})),
+		})
 	case 0: // a helper
 		name := g.name("h")
 		g.helpers = append(g.helpers, "")
@@ -84,7 +108,7 @@ func (g *generator) condition(depth int) string {
 }
 
 func (g *generator) atom() string {
-	switch g.rng.IntN(13) {
+	switch g.rng.IntN(14) {
 	case 0, 1, 2:
 		return fmt.Sprintf("%s %s %s", g.field(), g.op(), g.constant())
 	case 3:
@@ -116,6 +140,8 @@ func (g *generator) atom() string {
 		return fmt.Sprintf("%s %s %s", pick(g.rng, []string{"input.object.j.n", "input.object.j0.n", "input.object.j.s", "input.object.j0.g1", "input.object.j.g1[0]", "input.object.j0[0]", "input.object.j[1]"}), g.op(), g.constant())
 	case 11: // arrays
 		return fmt.Sprintf("%s in input.object.%s", pick(g.rng, []string{g.constant(), g.field()}), pick(g.rng, []string{"ta", "ta0", "ua", "ua0"}))
+	case 12: // sizes
+		return fmt.Sprintf("count(%s) %s %d", pick(g.rng, []string{g.field(), g.collection()}), g.op(), g.rng.IntN(4))
 	default: // parameters
 		return pick(g.rng, []string{
 			g.field() + " == input.subject.id",
@@ -126,6 +152,27 @@ func (g *generator) atom() string {
 			g.field() + " < input.subject.id",
 		})
 	}
+}
+
+// collection is a part of the row that may be looped over.
+func (g *generator) collection() string {
+	return pick(g.rng, []string{
+		"input.object.ta", "input.object.ta0", "input.object.ua", "input.object.ua0", "input.object.j", "input.object.j0",
+		"input.object.j.g1", "input.object.j0.g1", "input.object.j0[input.object.t]", "input.subject.groups", "input.object.kind",
+	})
+}
+
+// about is a condition on a variable.
+func (g *generator) about(v, not string) string {
+	return pick(g.rng, []string{
+		fmt.Sprintf("%s%s %s %s", not, v, g.op(), g.constant()),
+		fmt.Sprintf("%s%s %s %s", not, v, pick(g.rng, []string{"==", "!="}), g.field()),
+		fmt.Sprintf("%sstartswith(%s, %s)", not, v, g.prefix()),
+		fmt.Sprintf("%s%s in %s", not, v, g.collection()),
+		fmt.Sprintf("%s%s in {%s, %s}", not, v, g.constant(), g.constant()),
+		fmt.Sprintf("%sis_string(%s)", not, v),
+		fmt.Sprintf("%s%s", not, v),
+	})
 }
 
 func (g *generator) op() string {
