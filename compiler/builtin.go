@@ -1,7 +1,9 @@
 package compiler
 
 import (
+	"math"
 	"strings"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
@@ -37,6 +39,8 @@ func init() { // the table refers to functions that refer to it
 		"is_array":   isType(rankArray),
 		"is_object":  isType(rankObject),
 		"is_set":     isType(rankSet),
+
+		"time.parse_rfc3339_ns": parseTime,
 
 		"object.get": objectGet,
 		"count":      count,
@@ -152,6 +156,20 @@ func isType(r rank) symbolic {
 		}
 		return truth(sqlgen.Const(rankOf(args[0]) == r))
 	}
+}
+
+// parseTime is time.parse_rfc3339_ns of a timestamp column, whose text every row's
+// document has in that form: the column as nanoseconds, where they fit 64 bits.
+func parseTime(args []operand) value {
+	x, ok := args[0].(scalar)
+	if !ok || x.nanos || sqlgen.TypeOf(x.e).Kind != sqlgen.KindTimestamptz {
+		refuse(CodeBuiltin, "time.parse_rfc3339_ns of "+describe(args[0])+" has no translation", "give the field the type timestamptz in the schema")
+	}
+	bound := func(op sqlgen.Op, at time.Time) sqlgen.Predicate {
+		return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.Timestamp(at)}
+	}
+	inRange := conjunction(bound(sqlgen.GE, time.Unix(0, math.MinInt64).Add(time.Microsecond)), bound(sqlgen.LE, time.Unix(0, math.MaxInt64)))
+	return value{{inRange, scalar{x.e, true}}}
 }
 
 // objectGet is object.get(object, key, default) with one key.

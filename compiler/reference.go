@@ -263,6 +263,10 @@ func lookup(coll, key operand) value {
 			}
 			return nil
 		}
+	case array:
+		if k, ok := key.(known); ok {
+			return lookupArray(c, k.v)
+		}
 	case ruleSet:
 		return lookupRule(c, key)
 	case scalar:
@@ -339,6 +343,20 @@ func lookupJSON(c jsonValue, key operand) value {
 	}
 	get := sqlgen.JSONGet{Of: c.e, Key: k}
 	return value{{conjunction(isArray, sqlgen.NotNull(get)), jsonValue{get}}}
+}
+
+// lookupArray is the element of an array column at a known place.
+func lookupArray(c array, key ast.Value) value {
+	i, ok := index(key)
+	if !ok || i > math.MaxInt32/2 {
+		return nil
+	}
+	get := sqlgen.ArrayGet{Of: c.e, Index: i}
+	there := sqlgen.Compare{Op: sqlgen.GT, L: sqlgen.Length{Of: c.e}, R: sqlgen.Int(i)}
+	return value{
+		{sqlgen.NotNull(get), scalar{e: get}},
+		{conjunction(there, sqlgen.Null{Of: get}), known{ast.NullValue}},
+	}
 }
 
 // index is a key of an array.

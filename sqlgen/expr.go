@@ -69,6 +69,8 @@ func TypeOf(e Expr) Type {
 		return Type{Kind: KindText}
 	case ToNumeric:
 		return Type{Kind: KindNumeric}
+	case ArrayGet:
+		return TypeOf(e.Of).Elem()
 	case ZeroBased, Length:
 		return Type{Kind: KindInt}
 	default:
@@ -83,7 +85,7 @@ func Nullable(e Expr) bool {
 		return !e.NotNull
 	case Param, Literal, JSONArray:
 		return false
-	case JSONGet, JSONString:
+	case JSONGet, JSONString, ArrayGet:
 		return true
 	case Length:
 		return TypeOf(e.Of) == (Type{Kind: KindJSONB}) || Nullable(e.Of)
@@ -94,8 +96,8 @@ func Nullable(e Expr) bool {
 
 // operand is what a computed expression is of; nil for columns and arguments.
 // Every computed expression is NULL exactly when its operand is, but [JSONArray],
-// which never is, and [JSONGet], [JSONString] and [Length], which may be when it is
-// not.
+// which never is, and [JSONGet], [JSONString], [Length] and [ArrayGet], which may be
+// when it is not.
 func operand(e Expr) Expr {
 	switch e := e.(type) {
 	case Text:
@@ -115,6 +117,8 @@ func operand(e Expr) Expr {
 	case ZeroBased:
 		return e.Of
 	case Length:
+		return e.Of
+	case ArrayGet:
 		return e.Of
 	default:
 		return nil
@@ -142,6 +146,8 @@ func rewriteExpr(e Expr, f func(Expr) Expr) Expr {
 		e = ZeroBased{rewriteExpr(x.Of, f)}
 	case Length:
 		e = Length{rewriteExpr(x.Of, f)}
+	case ArrayGet:
+		e = ArrayGet{rewriteExpr(x.Of, f), x.Index}
 	}
 	return f(e)
 }

@@ -161,6 +161,8 @@ func appendExpr(b []byte, e Expr) []byte {
 		name = "(zero-based "
 	case Length:
 		name = "(length "
+	case ArrayGet:
+		name = "(element " + strconv.FormatInt(e.Index, 10) + " "
 	}
 	b = appendExpr(append(b, name...), operand(e))
 	return append(b, ')')

@@ -395,6 +395,8 @@ func (r *renderer) expr(e Expr) {
 		r.WriteString(" #>> '{}'")
 	case Length:
 		r.length(e)
+	case ArrayGet:
+		r.arrayGet(e)
 	case ZeroBased:
 		r.WriteByte('(')
 		r.expr(e.Of)

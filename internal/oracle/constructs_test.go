@@ -165,6 +165,14 @@ var constructs = []struct{ name, code, body, rest string }{
 	{"count of text below not", "", "not count(input.object.t) > 1", ""},
 	{"count of an array", "", "count(input.object.ta) == 2", ""},
 	{"count of jsonb", "", "count(input.object.j) >= 1", ""},
+	{"element of an array", "", "input.object.ta[1] == \"b\"", ""},
+	{"element of an array, null", "", "input.object.ta[1] == null", ""},
+	{"element of an array below not", "", "not input.object.ta[0] == \"a\"", ""},
+	{"element of an array, hoisted", "", "x := input.object.ta0[0]; not x == \"a\"", ""},
+	{"time parsed", "", "time.parse_rfc3339_ns(input.object.ts) >= time.parse_rfc3339_ns(\"2026-01-02T03:04:05.25Z\")", ""},
+	{"time parsed, below not", "", "not time.parse_rfc3339_ns(input.object.ts) > 1767323045000000000", ""},
+	{"times parsed and compared", "", "time.parse_rfc3339_ns(input.object.ts0) < input.object.ns0", ""},
+	{"time of jsonb parsed", "RF3001", "time.parse_rfc3339_ns(input.object.j.s) > 5", ""},
 	{"comparison as a value", "", "x := input.object.i > 1; x == false", ""},
 }
 

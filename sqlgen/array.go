@@ -1,0 +1,23 @@
+package sqlgen
+
+// ArrayGet is an array's element, counted from 0; NULL where there is none.
+type ArrayGet struct {
+	Of    Expr
+	Index int64
+}
+
+func (ArrayGet) expr() {}
+
+// String prints the expression for golden files and explain.
+func (e ArrayGet) String() string { return printedExpr(e) }
+
+// arrayGet counts from the array's lower bound, which need not be 1.
+func (r *renderer) arrayGet(e ArrayGet) {
+	r.WriteByte('(')
+	r.inner(e.Of)
+	r.WriteString(")[array_lower(")
+	r.inner(e.Of)
+	r.WriteString(", 1) + ")
+	r.typed(Literal{Type{Kind: KindInt}, e.Index})
+	r.WriteByte(']')
+}
