@@ -549,10 +549,14 @@ func (n *named) bind(b *strings.Builder, arg Expr, typed bool) {
 }
 
 func argValue(arg Expr) any {
-	if l, ok := arg.(Literal); ok {
-		return l.Value
+	l, ok := arg.(Literal)
+	if !ok {
+		return arg
 	}
-	return arg
+	if l.Value == 0.0 { // -0, too, which is the same to PostgreSQL
+		return 0.0
+	}
+	return l.Value
 }
 
 func argKey(arg Expr) string {
