@@ -15,7 +15,8 @@
 //	key:value    the row has the value; a key given again means either value
 //	-key:value   the row has not; a row without any value has not
 //	word         a known resource type filters by it; any other word, and every
-//	             quoted one, is looked for in the target and the user's name
+//	             quoted one, is looked for in the target and the user's name,
+//	             and has at most 256 bytes
 //	-word        the contrary
 //
 // Double quotes keep spaces and colons together and hold anything; a quote

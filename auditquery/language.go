@@ -21,7 +21,7 @@ type key struct {
 	name   string // "" for text
 	column sqlgen.Column
 	// read makes a value of its text, or says what the param is not: the detail
-	// follows the words Query param "name".
+	// follows the words Query param "name", or Query text "…".
 	read  func(text string) (v value, detail string)
 	every bool // given twice it means both, not either
 	order int  // among the language's keys

@@ -202,8 +202,8 @@ func TestProblems(t *testing.T) {
 		{"uuid", "resource_id:x", []string{`Query param "resource_id" must be a valid uuid`}},
 		{"uuid in another form", "request_id:{" + uuid1 + "}", []string{`Query param "request_id" must be a valid uuid`}},
 		{"value", "action:x", []string{`Query param "action" has invalid value: "x" is not a valid value`}},
-		{"near value", "action:stpo", []string{`Query param "action" has invalid value: "stpo" is not a valid value; did you mean "stop"?`}},
-		{"resource type", "resource_type:tempalte", []string{`Query param "resource_type" has invalid value: "tempalte" is not a valid value; did you mean "template"?`}},
+		{"near value", "action:stopp", []string{`Query param "action" has invalid value: "stopp" is not a valid value; did you mean "stop"?`}},
+		{"resource type", "resource_type:tenplate", []string{`Query param "resource_type" has invalid value: "tenplate" is not a valid value; did you mean "template"?`}},
 		{"build reason", "build_reason:boredom", []string{`Query param "build_reason" has invalid value: "boredom" is not a valid value`}},
 		{"empty value", `action:""`, []string{`Query param "action" has invalid value: "" is not a valid value`}},
 		{"date", "date_from:yesterday", []string{dateDetail("date_from", `"yesterday"`, "is not")}},
@@ -228,6 +228,8 @@ func TestProblems(t *testing.T) {
 		{"invalid UTF-8", "web\xff", []string{`Query must be valid UTF-8`}},
 		{"too long", strings.Repeat("a", 64<<10+1), []string{`Query must be at most 65536 bytes long`}},
 		{"too many elements", strings.Repeat("a ", 501), []string{`Query must have at most 500 elements`}},
+		{"long word", strings.Repeat("a", 257), []string{`Query text "` + strings.Repeat("a", 200) + `…" must be at most 256 bytes long`}},
+		{"long text in quotes", `-"` + strings.Repeat("é", 128) + `x"`, []string{`Query text "` + strings.Repeat("é", 100) + `…" must be at most 256 bytes long`}},
 		{"long element", strings.Repeat("é", 1000) + ":b", []string{`"` + strings.Repeat("é", 100) + `…" is not a valid query param`}},
 		{"all at once", "a:b:c resource_id:x foo:1 action:login action:x web resource_id:y", []string{
 			`Query element "a:b:c" can only contain 1 ':'`,
@@ -270,7 +272,9 @@ func FuzzParseAudit(f *testing.F) {
 	f.Fuzz(func(t *testing.T, q string) {
 		s, err := auditquery.ParseAudit(q)
 		if err != nil {
-			require.NotEmpty(t, err.(auditquery.Problems))
+			var problems auditquery.Problems
+			require.True(t, errors.As(err, &problems))
+			require.NotEmpty(t, problems)
 			require.Zero(t, s)
 			return
 		}

@@ -61,6 +61,10 @@ func (l *language) parse(q string) (Search, error) {
 			continue
 		}
 		v, detail := k.read(text)
+		if detail != "" && k.name == "" {
+			problems.add("Query text %q %s", clip(text), detail)
+			continue
+		}
 		if detail != "" {
 			problems.add("Query param %q %s", k.name, detail)
 			continue

@@ -45,6 +45,12 @@ func (r *request) flags(cmd *cobra.Command) {
 			panic(err) // the name is one of the flags above
 		}
 	}
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateRequiredFlags(); err != nil {
+			return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+		}
+		return nil
+	}
 }
 
 // maxInput bounds an input document, in bytes.
@@ -169,8 +175,8 @@ func compileCommand() *cobra.Command {
 		Long: `compile prints the condition that is true of exactly the rows of a resource that
 the policy allows for an input. It is a boolean expression that can stand after WHERE:
 TRUE when every row is allowed, FALSE when none is.`,
-		Example: `  rowfence compile -p policy.rego -s schema.yaml -r audit_log -i input.json
-  rowfence compile -p policies/ -s schema.yaml -r document -i '{"subject": {"id": "…"}}' --format json
+		Example: `  rowfence compile -p policies/authz.rego -s policies/schema.yaml -r audit_log -i input.json
+  rowfence compile -p policy.rego -s schema.yaml -r document -i '{"user": "me"}' --format json
   psql -c "SELECT * FROM documents WHERE $(rowfence compile … --format sql)"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

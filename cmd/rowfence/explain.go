@@ -19,7 +19,7 @@ func explainCommand() *cobra.Command {
 		Long: `explain prints what compile goes through: the residual that partial evaluation
 leaves of the policy, the predicate that it is translated into, each simplification
 that fired, the predicate as it is rendered, and the SQL with its arguments.`,
-		Example: `  rowfence explain -p policy.rego -s schema.yaml -r audit_log -i input.json`,
+		Example: `  rowfence explain -p policies/authz.rego -s policies/schema.yaml -r audit_log -i input.json`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var steps []sqlgen.Step

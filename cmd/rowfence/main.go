@@ -50,7 +50,7 @@ condition that is true of exactly the rows that the policy allows, and serves th
 audit log that needs it most.
 
 Exit codes: 0 done, 1 failed or used wrongly, 2 the policy, schema or input is refused.`,
-		Example: `  rowfence compile -p policies/ -s schema.yaml -r audit_log -i input.json
+		Example: `  rowfence compile -p policies/authz.rego -s policies/schema.yaml -r audit_log -i input.json
   rowfence serve --demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,

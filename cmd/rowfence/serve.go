@@ -29,21 +29,24 @@ data directory. It stops on an interrupt, after the requests that are running.`,
 			if err != nil {
 				return err
 			}
-			if config.Rows != 0 && !config.Demo {
+			if rows := cmd.Flags().Changed("rows"); rows && !config.Demo {
 				return errors.New("--rows says how much demo data to load: it needs --demo")
-			}
-			if config.Rows < 0 {
+			} else if rows && config.Rows <= 0 {
 				return fmt.Errorf("--rows %d: want a positive number", config.Rows)
+			}
+			// Not the flag's default, which --help would print with its password.
+			if !cmd.Flags().Changed("database-url") {
+				config.DatabaseURL = os.Getenv("ROWFENCE_DATABASE_URL")
 			}
 			config.Log, config.Progress = log, cmd.OutOrStdout()
 			return serve.New(config).Run(cmd.Context())
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&config.DatabaseURL, "database-url", os.Getenv("ROWFENCE_DATABASE_URL"), "PostgreSQL to use (or ROWFENCE_DATABASE_URL); a private one when empty")
+	f.StringVar(&config.DatabaseURL, "database-url", "", "PostgreSQL to use, by default that of the variable ROWFENCE_DATABASE_URL; a private one when empty")
 	f.StringVar(&config.Listen, "listen", serve.DefaultListen, "address to listen on")
 	f.StringVar(&config.DataDir, "data-dir", ".rowfence", "directory for the private PostgreSQL and demo-tokens.json")
-	f.BoolVar(&config.Demo, "demo", false, "load demo data, and print the tokens of five people")
+	f.BoolVar(&config.Demo, "demo", false, "load demo data, and print the tokens of five people; they are the same everywhere")
 	f.IntVar(&config.Rows, "rows", 0, "audit logs of the demo data (default 200000)")
 	f.StringVar(&logFormat, "log-format", "text", "text or json; logs go to standard error")
 	return cmd

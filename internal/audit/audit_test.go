@@ -83,6 +83,14 @@ func TestPermissionsAreReadStrictly(t *testing.T) {
 		`{"org": [{"negate": false, "resource_type": "*", "action": "read", "unless": "x"}]}`,
 		`{"org": [{"negate": 1, "resource_type": "*", "action": "read"}]}`,
 		`{"organization": []}`,
+		// encoding/json ignores case, and takes the last of two
+		`{"org": [{"negate": true, "NEGATE": false, "resource_type": "*", "action": "read"}]}`,
+		`{"org": [{"Negate": false, "resource_type": "*", "action": "read"}]}`,
+		`{"org": [{"negate": true, "negate": false, "resource_type": "*", "action": "read"}]}`,
+		`{"org": [{"negate": null, "resource_type": "*", "action": "read"}]}`,
+		`{"org": [null]}`,
+		`{"org": [], "org": []}`,
+		`{"ORG": []}`,
 	} {
 		require.Error(t, json.Unmarshal([]byte(bad), &p), bad)
 	}
@@ -92,7 +100,19 @@ func TestParseScope(t *testing.T) {
 	s, err := audit.ParseScope([]byte(`null`))
 	require.NoError(t, err)
 	require.Empty(t, s.AllowList, "the JSON value null is not an unlimited scope")
-	for _, bad := range []string{``, `[]`, `{"allowlist": []}`, `{} {}`} {
+	s, err = audit.ParseScope([]byte(`{"user": null, "by_org_id": {"x": {"member": [{"negate": true, "resource_type": "a", "action": "b"}]}},
+		"allow_list": [{"type": "c", "id": "d"}]}`))
+	require.NoError(t, err)
+	require.Equal(t, audit.Scope{
+		ByOrgID:   map[string]audit.OrgPermissions{"x": {Member: []audit.Permission{{Negate: true, ResourceType: "a", Action: "b"}}}},
+		AllowList: []audit.Allowed{{Type: "c", ID: "d"}},
+	}, s)
+	for _, bad := range []string{
+		``, `[]`, `{`, `{"allowlist": []}`, `{} {}`, `null null`, `{"Allow_List": []}`, `{"site": [], "site": []}`,
+		`{"allow_list": [{"type": "*", "ID": "*"}]}`, `{"allow_list": [{"type": "x", "type": "*", "id": "*"}]}`,
+		`{"by_org_id": []}`, `{"by_org_id": {"x": {"Org": []}}}`, `{"by_org_id": {"x": {}, "x": {}}}`,
+		`{"by_org_id": {"x": {"org": [{"negate": true, "NEGATE": false, "resource_type": "*", "action": "read"}]}}}`,
+	} {
 		_, err := audit.ParseScope([]byte(bad))
 		require.Error(t, err, bad)
 	}

@@ -35,21 +35,21 @@ type Permission struct {
 	Action       string // "*" for all
 }
 
-// UnmarshalJSON demands each of the three keys and no other: a permission that
-// forgets "negate" must not become a grant.
+// UnmarshalJSON demands each of the three keys, once, and no other: a permission
+// that forgets "negate" must not become a grant.
 func (p *Permission) UnmarshalJSON(data []byte) error {
-	var raw struct {
-		Negate       *bool   `json:"negate"`
-		ResourceType *string `json:"resource_type"`
-		Action       *string `json:"action"`
-	}
-	if err := decodeStrictly(data, &raw); err != nil {
+	var (
+		negate         *bool
+		resource, verb *string
+	)
+	err := readObject(data, map[string]any{"negate": &negate, "resource_type": &resource, "action": &verb})
+	if err != nil {
 		return fmt.Errorf("permission: %w", err)
 	}
-	if raw.Negate == nil || raw.ResourceType == nil || raw.Action == nil {
+	if negate == nil || resource == nil || verb == nil {
 		return errors.New("permission: negate, resource_type and action are all needed")
 	}
-	*p = Permission{*raw.Negate, *raw.ResourceType, *raw.Action}
+	*p = Permission{*negate, *resource, *verb}
 	return nil
 }
 
@@ -63,8 +63,8 @@ type Permissions struct {
 
 // UnmarshalJSON refuses unknown lists, which could be a misspelt denial.
 func (p *Permissions) UnmarshalJSON(data []byte) error {
-	type plain Permissions
-	if err := decodeStrictly(data, (*plain)(p)); err != nil {
+	err := readObject(data, map[string]any{"site": &p.Site, "user": &p.User, "org": &p.Org, "member": &p.Member})
+	if err != nil {
 		return fmt.Errorf("permissions: %w", err)
 	}
 	return nil
@@ -102,17 +102,82 @@ func Unlimited() Scope {
 // a misspelt limit.
 func ParseScope(data []byte) (Scope, error) {
 	var s Scope
-	if err := decodeStrictly(data, &s); err != nil {
+	var byOrg json.RawMessage
+	err := readObject(data, map[string]any{"site": &s.Site, "user": &s.User, "by_org_id": &byOrg, "allow_list": &s.AllowList})
+	if err == nil && byOrg != nil {
+		s.ByOrgID = map[string]OrgPermissions{}
+		err = eachMember(byOrg, func(id string, value json.RawMessage) error {
+			var p OrgPermissions
+			if err := readObject(value, map[string]any{"org": &p.Org, "member": &p.Member}); err != nil {
+				return fmt.Errorf("organization %s: %w", id, err)
+			}
+			s.ByOrgID[id] = p
+			return nil
+		})
+	}
+	if err != nil {
 		return Scope{}, fmt.Errorf("reading a session's scope: %w", err)
 	}
 	return s, nil
 }
 
-func decodeStrictly(data []byte, into any) error {
+// UnmarshalJSON refuses unknown keys.
+func (a *Allowed) UnmarshalJSON(data []byte) error {
+	if err := readObject(data, map[string]any{"type": &a.Type, "id": &a.ID}); err != nil {
+		return fmt.Errorf("allow list: %w", err)
+	}
+	return nil
+}
+
+// readObject reads the members of a JSON object into the fields of their keys,
+// and refuses other keys. encoding/json would take NEGATE for negate.
+func readObject(data []byte, fields map[string]any) error {
+	return eachMember(data, func(key string, value json.RawMessage) error {
+		into, ok := fields[key]
+		if !ok {
+			return fmt.Errorf("unknown key %q", key)
+		}
+		if err := json.Unmarshal(value, into); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		return nil
+	})
+}
+
+// eachMember visits the members of a JSON object, of which no two may have one
+// key. A null has none.
+func eachMember(data []byte, visit func(key string, value json.RawMessage) error) error {
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
+	start, err := d.Token()
+	if err != nil {
 		return err
+	}
+	if start != json.Delim('{') && start != nil {
+		return errors.New("not a JSON object")
+	}
+	seen := map[string]bool{}
+	for start != nil && d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		key, ok := token.(string)
+		if !ok || seen[key] {
+			return fmt.Errorf("key %v comes twice", token)
+		}
+		seen[key] = true
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		if err := visit(key, value); err != nil {
+			return err
+		}
+	}
+	if start != nil {
+		if _, err := d.Token(); err != nil { // the closing brace
+			return err
+		}
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("more than one JSON value")

@@ -40,6 +40,9 @@ type Options struct {
 	Now time.Time
 	// Progress is told how the loading gets on. Nil discards it.
 	Progress io.Writer
+	// Others says how to come by other demo data than the database has, when
+	// it has some. Empty is that an empty database is needed.
+	Others string
 }
 
 // Result says what the database holds.
@@ -97,6 +100,9 @@ func Load(ctx context.Context, pool *pgxpool.Pool, opts Options) (Result, error)
 	}
 	if opts.Progress == nil {
 		opts.Progress = io.Discard
+	}
+	if opts.Others == "" {
+		opts.Others = "others need an empty database"
 	}
 	result, err := load(ctx, pool, opts)
 	if err != nil {
@@ -193,12 +199,12 @@ func loadedBefore(ctx context.Context, tx pgx.Tx, opts Options) (Result, error) 
 		}
 	}
 	if result.Rows != opts.Rows {
-		fmt.Fprintf(opts.Progress, "The database has demo data of %d audit logs, not %d: they are kept. Others need an empty database.\n",
-			result.Rows, opts.Rows)
+		fmt.Fprintf(opts.Progress, "The database has demo data of %d audit logs, not %d: they are kept; %s.\n",
+			result.Rows, opts.Rows, opts.Others)
 	}
 	if result.Seed != opts.Seed {
-		fmt.Fprintf(opts.Progress, "The database has demo data of seed %d, not %d: they are kept. Others need an empty database.\n",
-			result.Seed, opts.Seed)
+		fmt.Fprintf(opts.Progress, "The database has demo data of seed %d, not %d: they are kept; %s.\n",
+			result.Seed, opts.Seed, opts.Others)
 	}
 	return result, nil
 }

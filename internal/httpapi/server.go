@@ -2,13 +2,16 @@
 //
 //	request ─▶ id, log, recovery, bounds, deadline ─▶ mux ─▶ session ─▶ handler
 //
-// Every answer is JSON, errors too: {"message", "validations"?}.
+// Every answer is JSON, errors too: {"message", "validations"?}; but for what
+// net/http answers by itself, which are requests that it can't read and OPTIONS *.
 package httpapi
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -66,15 +69,15 @@ func New(c Config) http.Handler {
 		s.timeout = defaultTimeout
 	}
 	mux := http.NewServeMux()
-	get := func(path string, h handler) {
-		mux.Handle("GET "+path, s.handle(h))
-		mux.Handle(path, s.handle(methodNotAllowed))
+	get := func(route string, h handler) {
+		mux.Handle("GET "+route, s.handle(h))
+		mux.Handle(route, s.handle(methodNotAllowed))
 	}
 	get("/healthz", healthy)
 	get("/readyz", s.ready)
 	get("/api/v2/audit", s.authenticated(s.auditLogs))
 	mux.Handle("/", s.handle(notFound))
-	return s.identified(s.logged(s.recovered(s.bounded(mux))))
+	return s.identified(s.logged(s.recovered(s.bounded(s.routed(mux)))))
 }
 
 // NewHTTPServer is a server for the handler with bounds on what a client may
@@ -116,6 +119,23 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 		return &apiError{Status: http.StatusServiceUnavailable, Message: "The database is not ready."}
 	}
 	return respond(w, http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// routed keeps from the mux the paths that it would redirect to a cleaner one or
+// refuse, neither of them in JSON. None is a route.
+func (s *server) routed(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at := r.URL.EscapedPath()
+		clean := path.Clean(at)
+		if strings.HasSuffix(at, "/") && clean != "/" {
+			clean += "/"
+		}
+		if at != clean || !strings.HasPrefix(at, "/") {
+			s.handle(notFound).ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func notFound(http.ResponseWriter, *http.Request) error {

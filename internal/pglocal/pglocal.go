@@ -67,6 +67,7 @@ type Options struct {
 // A Server is a running PostgreSQL.
 type Server struct {
 	url      string
+	home     string
 	process  *process
 	stop     syscall.Signal
 	cleanup  func() error
@@ -77,6 +78,10 @@ type Server struct {
 // URL returns the server's address as a postgres:// URL that pgx, psql and
 // other libpq programs accept: superuser and database rowfence.
 func (s *Server) URL() string { return s.url }
+
+// Home returns the directory that holds the server's data, which is not
+// Options.DataDir where PostgreSQL's user can't enter that.
+func (s *Server) Home() string { return s.home }
 
 // Close shuts the server down, waits for its end, and removes what was
 // temporary. Open connections are cut off. Further calls return the result of
@@ -175,7 +180,7 @@ func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 		return nil, errors.Join(err, proc.shutdown(stop))
 	}
 	log.Debug("private PostgreSQL is ready", "version", inst.version, "binaries", inst.bin, "data", data, "user", acct.name, "pid", proc.pid())
-	return &Server{url: serverURL(socketDir, database), process: proc, stop: stop, cleanup: cleanup}, nil
+	return &Server{url: serverURL(socketDir, database), home: home, process: proc, stop: stop, cleanup: cleanup}, nil
 }
 
 // clusterVersion returns the major version of the cluster in dir, or 0 if

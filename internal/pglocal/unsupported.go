@@ -27,5 +27,8 @@ func Start(context.Context, Options) (*Server, error) {
 // URL returns the server's address.
 func (*Server) URL() string { return "" }
 
+// Home returns the directory of the server's data.
+func (*Server) Home() string { return "" }
+
 // Close does nothing.
 func (*Server) Close() error { return nil }

@@ -28,15 +28,22 @@ JOIN audit_logs AS l ON l.id = page.id
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 ORDER BY l.time DESC, l.id DESC`
 
+// AuditLogsStatement is the statement of a page of audit logs, without their
+// users, and its arguments. ok is false when no row can match.
+func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
+	keys, args, ok := auditquery.Keys(auditLogs, authorized, search, page, 1)
+	return fmt.Sprintf(auditLogsOfPage, keys), args, ok
+}
+
 // AuditLogs are the page's rows of those that are both authorized and found,
 // newest first, in two queries whatever their number.
 func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, error) {
-	keys, args, ok := auditquery.Keys(auditLogs, authorized, search, page, 1)
+	text, args, ok := AuditLogsStatement(authorized, search, page)
 	if !ok {
 		return nil, nil
 	}
 	const doing = "listing audit logs"
-	rows, err := db.pool.Query(ctx, fmt.Sprintf(auditLogsOfPage, keys), args...)
+	rows, err := db.pool.Query(ctx, text, args...)
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}

@@ -114,7 +114,7 @@ func TestQueryIsStoppedWithItsContext(t *testing.T) {
 	// The count has to wait for the lock.
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
-	defer tx.Rollback(context.Background()) //nolint:errcheck // nothing was done
+	defer tx.Rollback(context.Background())
 	_, err = tx.Exec(t.Context(), "LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

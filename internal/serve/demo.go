@@ -20,12 +20,22 @@ func (m *Main) loadDemo(ctx context.Context, pool *pgxpool.Pool) error {
 	if m.config.DataDir == "" {
 		return errors.New("demo data: a data directory is needed for " + demo.TokensFile)
 	}
-	result, err := demo.Load(ctx, pool, demo.Options{Rows: m.config.Rows, Seed: demoSeed, Progress: m.config.Progress})
+	result, err := demo.Load(ctx, pool, demo.Options{Rows: m.config.Rows, Seed: demoSeed, Progress: m.config.Progress, Others: m.others})
 	if err != nil {
 		return err
 	}
 	m.people = result.People
 	return demo.WriteTokens(m.config.DataDir, result.People)
+}
+
+// warnOfDemo says that the demo's tokens, which whoever has this program knows,
+// are of use to others than this machine's users.
+func (m *Main) warnOfDemo(ctx context.Context, listener net.Listener) {
+	if at, ok := listener.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() || !m.config.Demo {
+		return
+	}
+	m.log.WarnContext(ctx, "the demo's tokens are the same everywhere, and other machines may reach this server",
+		"address", listener.Addr().String())
 }
 
 // introduce prints who the demo's people are and how each asks this server.

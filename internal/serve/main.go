@@ -67,7 +67,8 @@ type Main struct {
 	once    sync.Once
 	addr    string // set before ready is closed
 	people  []demo.Person
-	err     error // set before ended is closed
+	others  string // how to come by other demo data
+	err     error  // set before ended is closed
 }
 
 // New is a server that does not run yet.
@@ -126,6 +127,14 @@ func (m *Main) Close() error {
 }
 
 func (m *Main) run(ctx context.Context) (err error) {
+	// First, so that a port in use is told before minutes of loading. Who asks
+	// too early waits for the answer.
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", m.config.Listen)
+	if err != nil {
+		return m.unlessStopped(ctx, fmt.Errorf("listening on %s: %w", m.config.Listen, err))
+	}
+	defer listener.Close() // when it was served it is closed already
+	m.warnOfDemo(ctx, listener)
 	url, closeDatabase, err := m.database(ctx)
 	if err != nil {
 		return m.unlessStopped(ctx, err)
@@ -140,22 +149,21 @@ func (m *Main) run(ctx context.Context) (err error) {
 	if err != nil {
 		return m.unlessStopped(ctx, err)
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", m.config.Listen)
-	if err != nil {
-		return m.unlessStopped(ctx, fmt.Errorf("listening on %s: %w", m.config.Listen, err))
-	}
 	m.addr = listener.Addr().String()
 	m.log.InfoContext(ctx, "listening", "address", m.addr)
 	m.introduce()
 	return m.serve(ctx, httpapi.NewHTTPServer(handler, m.log), listener)
 }
 
-// unlessStopped is nil for an error that comes of being told to stop.
+// unlessStopped is nil for an error of a server that was told to stop before it
+// was ready: whatever it was doing was interrupted. Not every such error is the
+// context's; PostgreSQL says that a user cancelled the statement.
 func (m *Main) unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	m.log.InfoContext(ctx, "stopped before it was ready")
+	return nil
 }
 
 // database is the URL to connect to, and what to close at the end.
@@ -171,6 +179,7 @@ func (m *Main) database(ctx context.Context) (url string, closing func() error, 
 	if err != nil {
 		return "", nil, err
 	}
+	m.others = "for others use another --data-dir, or stop this server and remove " + server.Home()
 	return server.URL(), server.Close, nil
 }
 
@@ -202,13 +211,16 @@ func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, e
 func (m *Main) connect(ctx context.Context, pool *pgxpool.Pool) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	for {
+	for waiting := false; ; waiting = true {
 		err := pool.Ping(ctx)
 		if err == nil {
 			return nil
 		}
 		if !postgres.Temporary(err) {
 			return fmt.Errorf("connecting to the database: %w", err)
+		}
+		if !waiting {
+			m.log.InfoContext(ctx, "waiting for the database", "for", connectTimeout)
 		}
 		select {
 		case <-ctx.Done():

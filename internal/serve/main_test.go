@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +34,9 @@ type running struct {
 
 func launch(t *testing.T, config serve.Config) running {
 	t.Helper()
-	config.Listen = "127.0.0.1:0"
+	if config.Listen == "" {
+		config.Listen = "127.0.0.1:0"
+	}
 	r := running{Main: serve.New(config), ran: make(chan error, 1)}
 	require.Empty(t, r.Addr())
 	var ctx context.Context
@@ -167,12 +173,17 @@ func TestCloseEndsRun(t *testing.T) {
 	require.ErrorContains(t, unused.Run(t.Context()), "has run already")
 }
 
-func TestPrivatePostgreSQLKeepsItsData(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	// PostgreSQL may run as another user, who has to get there.
+// open lets the user that PostgreSQL runs as, who may be another, get to dir.
+func open(t *testing.T, dir string) {
+	t.Helper()
 	for d := filepath.Dir(dir); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		require.NoError(t, os.Chmod(d, 0o755))
 	}
+}
+
+func TestPrivatePostgreSQLKeepsItsData(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	open(t, dir)
 	for range 2 {
 		m := launch(t, serve.Config{DataDir: dir}).ready(t)
 		status, body, err := get(m, "/readyz", "")
@@ -183,6 +194,9 @@ func TestPrivatePostgreSQLKeepsItsData(t *testing.T) {
 }
 
 func TestRunSaysWhatIsWrong(t *testing.T) {
+	used, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer used.Close()
 	for _, c := range []struct {
 		config serve.Config
 		want   string
@@ -190,13 +204,84 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		{serve.Config{}, "a database URL, or a data directory"},
 		{serve.Config{DatabaseURL: "postgres://user:hunter2@:bad"}, "reading the database URL"},
 		{serve.Config{DatabaseURL: pgtest.URL(t) + "&dbname=none_such"}, "connecting to the database"},
-		{serve.Config{DatabaseURL: pgtest.URL(t), Listen: "127.0.0.1:none"}, "listening on 127.0.0.1:none"},
+		// A bad address is told before anything is started.
+		{serve.Config{Listen: "127.0.0.1:none"}, "listening on 127.0.0.1:none"},
+		{serve.Config{Listen: used.Addr().String()}, "address already in use"},
 	} {
-		err := serve.New(c.config).Run(t.Context())
+		if c.config.Listen == "" {
+			c.config.Listen = "127.0.0.1:0"
+		}
+		err = serve.New(c.config).Run(t.Context())
 		require.ErrorContains(t, err, c.want)
 		require.NotContains(t, err.Error(), "hunter2")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.NoError(t, serve.New(serve.Config{DatabaseURL: pgtest.URL(t)}).Run(ctx), "being told to stop is no error")
+	require.NoError(t, serve.New(serve.Config{DatabaseURL: pgtest.URL(t), Listen: "127.0.0.1:0"}).Run(ctx), "being told to stop is no error")
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func TestInterruptedLoadIsNoError(t *testing.T) {
+	url := pgtest.URL(t)
+	pool := connect(t, url)
+	require.NoError(t, postgres.Migrate(t.Context(), pool, slog.New(slog.DiscardHandler)))
+	// The load has to wait for a lock, so that it is interrupted in a statement.
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	_, err = tx.Exec(t.Context(), "LOCK TABLE organizations IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	var log lines
+	m := launch(t, serve.Config{
+		DatabaseURL: url, DataDir: t.TempDir(), Demo: true, Listen: "0.0.0.0:0", Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.Eventually(t, func() bool {
+		var waiting int
+		err := tx.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE NOT granted").Scan(&waiting)
+		return err == nil && waiting > 0
+	}, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, m.end())
+	require.Equal(t, 2, strings.Count(log.String(), "\n"), log.String())
+	require.Regexp(t, `level=WARN msg="the demo's tokens are the same everywhere, [^\n]*\n[^\n]*msg="stopped before it was ready"`, log.String())
+}
+
+func TestWaitsForTheDatabase(t *testing.T) {
+	var log lines
+	m := launch(t, serve.Config{
+		DatabaseURL: "postgres://nobody@127.0.0.1:1/none", Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "waiting for the database") }, 10*time.Second, 5*time.Millisecond)
+	require.NoError(t, m.end())
+}
+
+// Demo data are kept, with a word on how to get others.
+func TestDemoDataOfAnotherSize(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	open(t, dir)
+	var said lines
+	for _, rows := range []int{100, 101} {
+		m := launch(t, serve.Config{DataDir: dir, Demo: true, Rows: rows, Progress: &said}).ready(t)
+		require.NoError(t, m.end())
+	}
+	home, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
+	require.NoError(t, err)
+	require.Contains(t, said.String(), "has demo data of 100 audit logs, not 101: they are kept; "+
+		"for others use another --data-dir, or stop this server and remove "+home+".\n")
 }
