@@ -112,3 +112,79 @@ func outcome(t *testing.T, root string, files map[string]string) string {
 	return fmt.Sprintf("residual:\n%s\npredicate:\n%s\n\nresult: %v\nsql: %s\nargs: %s\ninline: %s\n",
 		c.Residual, sqlgen.Indent(c.Predicate), c.Filter.Result(), text, argsJSON, c.Filter.Inline())
 }
+
+// TestSQLDoesNotGrow: an auditor of a thousand organizations gets the text of two,
+// and a thousand uuids.
+func TestSQLDoesNotGrow(t *testing.T) {
+	engine, err := rowfence.New(context.Background(), rowfence.Config{Policies: policies.FS, Schema: policies.Schema()})
+	require.NoError(t, err)
+	grant := func(resource string) map[string]any {
+		return map[string]any{"negate": false, "resource_type": resource, "action": "read"}
+	}
+	anything := []any{map[string]any{"negate": false, "resource_type": "*", "action": "*"}}
+	for _, n := range []int{2, 1000} {
+		orgs := map[string]any{}
+		for i := range n {
+			orgs[fmt.Sprintf("%08x-0000-4000-8000-000000000000", i)] = map[string]any{"org": []any{grant("audit_log")}, "member": []any{}}
+		}
+		f, err := engine.Filter(context.Background(), "audit_log", map[string]any{
+			"action": "read",
+			"subject": map[string]any{
+				"id": "c0000000-0000-4000-8000-00000000000c", "groups": []any{},
+				"roles": []any{map[string]any{"site": []any{}, "user": []any{}, "by_org_id": orgs}},
+				"scope": map[string]any{"site": anything, "user": []any{}, "by_org_id": map[string]any{}, "allow_list": []any{map[string]any{"type": "*", "id": "*"}}},
+			},
+		})
+		require.NoError(t, err)
+		text, args := f.SQL(1)
+		require.Equal(t, "organization_id = ANY($1)", text)
+		require.Len(t, args, 1)
+		require.Len(t, args[0], n)
+	}
+}
+
+// TestNothingIsMultipliedOut: helpers of two bodies, joined by and or used by each
+// other, give SQL linear in their number.
+func TestNothingIsMultipliedOut(t *testing.T) {
+	schema, err := os.ReadFile(filepath.Join("testdata", "golden", "schema.yaml"))
+	require.NoError(t, err)
+	size := func(n int, policy func(i, n int) string) int {
+		var text strings.Builder
+		text.WriteString("package authz\nimport rego.v1\n")
+		for i := range n {
+			text.WriteString(policy(i, n))
+		}
+		engine, err := rowfence.New(context.Background(), rowfence.Config{
+			Sources: []rego.Source{rego.Module("policy.rego", text.String())}, Schema: schema,
+		})
+		require.NoError(t, err)
+		f, err := engine.Filter(context.Background(), "thing", map[string]any{})
+		require.NoError(t, err)
+		sql, _ := f.SQL(1)
+		return len(sql)
+	}
+	joined := func(i, n int) string {
+		rules := fmt.Sprintf("h%d if input.object.t0 == \"a%d\"\nh%d if input.object.i0 == %d\n", i, i, i, i)
+		if i == 0 {
+			rules += "allow if {\n"
+			for j := range n {
+				rules += fmt.Sprintf("\th%d\n", j)
+			}
+			rules += "}\n"
+		}
+		return rules
+	}
+	nested := func(i, n int) string {
+		switch i {
+		case 0:
+			return "allow if h1\n"
+		case n - 1:
+			return fmt.Sprintf("h%d if input.object.t0 == \"a\"\n", i)
+		default:
+			return fmt.Sprintf("h%d if { not h%d; input.object.i0 == %d }\nh%d if input.object.t == \"b%d\"\n", i, i+1, i, i, i)
+		}
+	}
+	for name, policy := range map[string]func(i, n int) string{"joined": joined, "nested": nested} {
+		require.Less(t, size(20, policy), 3*size(10, policy), name)
+	}
+}

@@ -45,6 +45,10 @@ import (
 // DefaultQuery is the entrypoint of a policy when none is named.
 const DefaultQuery = "data.authz.allow"
 
+// Filter says which rows are selected: all, none, or those for which a predicate is
+// true. The zero Filter selects none.
+type Filter = sqlgen.Filter
+
 // Config says what an [Engine] decides by.
 type Config struct {
 	Policies fs.FS          // Rego files and data documents; see rego.FS
@@ -91,7 +95,7 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 // Filter says which rows of the resource the policy allows for an input, such as
 // {"action": "read", "subject": {…}}. On an error nothing is allowed: the filter
 // that comes with it selects no row.
-func (e *Engine) Filter(ctx context.Context, resource string, input any) (sqlgen.Filter, error) {
+func (e *Engine) Filter(ctx context.Context, resource string, input any) (Filter, error) {
 	c, err := e.Explain(ctx, resource, input, nil)
 	if err != nil {
 		return sqlgen.Never(), err
@@ -102,6 +106,9 @@ func (e *Engine) Filter(ctx context.Context, resource string, input any) (sqlgen
 // Explain is [Engine.Filter] with every stage on the way to it. trace, when it is
 // not nil, is told of each simplification that fired.
 func (e *Engine) Explain(ctx context.Context, resource string, input any, trace func(sqlgen.Step)) (*compiler.Compilation, error) {
+	if e.query == nil {
+		return nil, errors.New("an Engine is made by New")
+	}
 	r, err := e.schema.Resource(resource)
 	if err != nil {
 		return nil, err

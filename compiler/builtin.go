@@ -94,12 +94,17 @@ func (t *translator) evalBuiltin(name string, args []*ast.Term) value {
 		refuse(CodeBuiltin, name+" has no fixed value", "pass its value in the input")
 	}
 	var out value
+	results := 0
 	err := fn(topdown.BuiltinContext{Context: t.ctx, Cancel: topdown.NewCancel()}, args, func(r *ast.Term) error {
 		out = knownValue(r.Value)
+		results++
 		return nil
 	})
 	if err != nil {
 		return nil
+	}
+	if results > 1 {
+		refuse(CodeBuiltin, name+" has several values here", "call it where nothing depends on the row")
 	}
 	return out
 }

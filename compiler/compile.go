@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/rowfence/rowfence/rego"
@@ -56,7 +57,11 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 			return nil, err
 		}
 	}
-	return &Compilation{residual, pred, sqlgen.WhenTraced(pred, trace)}, nil
+	filter := sqlgen.WhenContext(ctx, pred, trace)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("simplifying: %w", err)
+	}
+	return &Compilation{residual, pred, filter}, nil
 }
 
 // evalError is why partial evaluation stopped.
@@ -75,22 +80,37 @@ func evalError(err error) error {
 	return &Error{Code: CodeEval, Reason: err.Error()}
 }
 
-// checkRoot refuses a root that is likely a mistake: the policy never reads it,
-// and reads something else that the input does not have.
+// checkRoot refuses a root that is likely a mistake: the policy never reads it, and
+// reads something that the input does not have, or that is called nearly so.
 func checkRoot(p *rego.Policy, r *Resource, doc *document) error {
 	if p.Reads(r.Root) {
 		return nil
 	}
+	refused := func(hint string) error {
+		return &Error{
+			Code:   CodeSchemaRoot,
+			Reason: fmt.Sprintf("resource %s has its root at %v, which the policy never reads", r.Name, r.Root),
+			Hint:   hint,
+		}
+	}
+	for _, ref := range p.InputRefs() {
+		if len(ref) >= len(r.Root) && nearMiss(ref[:len(r.Root)].String(), r.Root.String()) {
+			return refused(fmt.Sprintf("the policy reads %v", ref[:len(r.Root)]))
+		}
+	}
 	for _, ref := range p.InputRefs() {
 		if !doc.has(ref) {
-			return &Error{
-				Code:   CodeSchemaRoot,
-				Reason: fmt.Sprintf("resource %s has its root at %v, which the policy never reads", r.Name, r.Root),
-				Hint:   fmt.Sprintf("the policy reads %v, which the input does not have", ref),
-			}
+			return refused(fmt.Sprintf("the policy reads %v, which the input does not have", ref))
 		}
 	}
 	return nil
+}
+
+// maxTypos is how many letters may differ for one name to be meant by another.
+const maxTypos = 2
+
+func nearMiss(a, b string) bool {
+	return len(a) > len("input.")+maxTypos && levenshtein.ComputeDistance(a, b) <= maxTypos
 }
 
 // DecodeInput reads an input document, which must be a JSON object. Numbers keep
@@ -115,7 +135,8 @@ func decodeObject(text []byte) (map[string]any, error) {
 }
 
 // bindParams puts the input's values in the place of parameters.
-func bindParams(p sqlgen.Predicate, input any) (sqlgen.Predicate, error) {
+func bindParams(p sqlgen.Predicate, input any) (bound sqlgen.Predicate, err error) {
+	defer caught(&err, func(e *Error) *Error { return e })
 	plain, err := toObject(input)
 	if err != nil {
 		return nil, err

@@ -131,8 +131,8 @@ func nearestFloat(r *big.Rat) (f float64, shown *big.Rat, ok bool) {
 	return f, shown, ok
 }
 
-// jsonLiteral is v as jsonb; ok is false where jsonb can't hold it: sets, and
-// strings with a NUL.
+// jsonLiteral is v as jsonb; ok is false where no jsonb equals it: a set, or what
+// has a string with a NUL.
 func jsonLiteral(v ast.Value) (lit sqlgen.Literal, ok bool) {
 	ok = true
 	ast.WalkTerms(ast.NewTerm(v), func(t *ast.Term) bool {
@@ -142,8 +142,9 @@ func jsonLiteral(v ast.Value) (lit sqlgen.Literal, ok bool) {
 		case ast.String:
 			ok = ok && !strings.Contains(string(v), "\x00")
 		case ast.Number:
-			_, fits := rational(v)
-			ok = ok && fits
+			if _, fits := rational(v); !fits {
+				refuse(CodeLiteral, "the number "+string(v)+" is beyond what is compared with jsonb", "write a smaller number")
+			}
 		}
 		return !ok
 	})

@@ -112,6 +112,7 @@ func (t *translator) bodySolutions(r *ast.Rule, args []value) []solution {
 // there with an error, and so allows nothing, where a choice might allow.
 func (t *translator) checkConflict(rules []*ast.Rule, v value) {
 	for i, a := range v {
+		t.alive()
 		for _, b := range v[i+1:] {
 			if sqlgen.Simplify(sqlgen.And{a.when, b.when, differ(a.op, b.op)}) != sqlgen.Predicate(sqlgen.False) {
 				t.rule, t.expr = rules[0], rules[0].Body[0]
@@ -143,19 +144,21 @@ func merge(v value) value {
 	}
 	at := map[string]int{}
 	var out value
+	var whens [][]sqlgen.Predicate
 	for _, a := range v {
-		k, ok := a.op.(known)
-		if !ok {
-			out = append(out, a)
-			continue
+		if k, ok := a.op.(known); ok {
+			key := fmt.Sprintf("%d %v", rankOfValue(k.v), k.v)
+			if i, ok := at[key]; ok {
+				whens[i] = append(whens[i], a.when)
+				continue
+			}
+			at[key] = len(out)
 		}
-		key := fmt.Sprintf("%d %v", rankOfValue(k.v), k.v)
-		if i, ok := at[key]; ok {
-			out[i].when = disjunction([]sqlgen.Predicate{out[i].when, a.when})
-			continue
-		}
-		at[key] = len(out)
 		out = append(out, a)
+		whens = append(whens, []sqlgen.Predicate{a.when})
+	}
+	for i, when := range whens {
+		out[i].when = disjunction(when)
 	}
 	return out
 }
@@ -195,6 +198,7 @@ func (t *translator) partialRule(rules []*ast.Rule) value {
 // checkKeys refuses an object that may have two values for one key.
 func (t *translator) checkKeys(rules []*ast.Rule, set ruleSet) {
 	for i, a := range set.entries {
+		t.alive()
 		for _, v := range a.val {
 			if readsLoop(v.op, a.from.scopes) {
 				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,15 +47,6 @@ type Field struct {
 type Param struct {
 	Path ast.Ref // such as input.subject.id
 	Type sqlgen.Type
-}
-
-// ReadSchema reads a schema file.
-func ReadSchema(path string) (*Schema, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &Error{Code: CodeSchemaSyntax, Reason: fmt.Sprintf("reading schema: %v", err)}
-	}
-	return ParseSchema(text)
 }
 
 // maxSchema bounds a schema, in bytes: the YAML parser takes time quadratic in how

@@ -2,7 +2,6 @@ package compiler_test
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -226,19 +225,6 @@ func TestSchemaResource(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Resource("audit_logs")
 	require.EqualError(t, err, `RF1006: the schema has no resource "audit_logs" (it has audit_log, connection_log, document)`)
-}
-
-func TestReadSchema(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "schema.yaml")
-	_, err := compiler.ReadSchema(path)
-	var refused *compiler.Error
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, compiler.CodeSchemaSyntax, refused.Code)
-
-	require.NoError(t, os.WriteFile(path, policies.Schema(), 0o600))
-	s, err := compiler.ReadSchema(path)
-	require.NoError(t, err)
-	require.Len(t, s.Resources, 3)
 }
 
 // What is accepted can be used: every name renders, and every resource has a root

@@ -41,22 +41,25 @@ func refuse(code Code, reason, hint string) {
 // translate is the condition under which one of the residual's queries is true.
 func translate(ctx context.Context, residual *rego.Residual, doc *document) (p sqlgen.Predicate, err error) {
 	t := &translator{ctx: ctx, residual: residual, doc: doc, memo: map[string]value{}}
-	defer func() {
-		switch r := recover().(type) {
-		case nil:
-		case refusal:
-			p, err = nil, t.locate(r.err)
-		case interruption:
-			p, err = nil, fmt.Errorf("translating: %w", r.err)
-		default:
-			panic(r)
-		}
-	}()
+	defer caught(&err, t.locate)
 	any := make([]sqlgen.Predicate, len(residual.Queries))
 	for i, q := range residual.Queries {
 		any[i] = t.holds(q, nil)
 	}
 	return disjunction(any), nil
+}
+
+// caught turns a refusal or interruption that is under way into the error.
+func caught(err *error, locate func(*Error) *Error) {
+	switch r := recover().(type) {
+	case nil:
+	case refusal:
+		*err = locate(r.err)
+	case interruption:
+		*err = fmt.Errorf("translating: %w", r.err)
+	default:
+		panic(r)
+	}
 }
 
 // locate adds the place in the policy.
@@ -108,12 +111,17 @@ func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
 	return disjunction(any)
 }
 
-// solve finds the solutions of a body, an expression after the other. Expressions
-// whose variables are not bound yet wait for those that bind them.
-func (t *translator) solve(body ast.Body, start solution) []solution {
+// alive ends the translation when its context has ended.
+func (t *translator) alive() {
 	if err := t.ctx.Err(); err != nil {
 		panic(interruption{err})
 	}
+}
+
+// solve finds the solutions of a body, an expression after the other. Expressions
+// whose variables are not bound yet wait for those that bind them.
+func (t *translator) solve(body ast.Body, start solution) []solution {
+	t.alive()
 	waiting := slices.Clone([]*ast.Expr(body))
 	sols := []solution{start}
 	for len(waiting) > 0 && len(sols) > 0 {

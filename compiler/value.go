@@ -150,17 +150,33 @@ func (n *node) asValue() value {
 	}
 }
 
-// conjunction joins conditions without the constants that say nothing.
+// conjunction joins conditions without the constants that say nothing, and each once
+// only: a helper rule is asked whether it is defined and whether it is true, and to
+// say the same twice at every level would double the predicate at each.
 func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
 	var out sqlgen.And
+	add := func(p sqlgen.Predicate) {
+		for _, have := range out {
+			if identical(have, p) {
+				return
+			}
+		}
+		out = append(out, p)
+	}
 	for _, p := range ps {
 		switch p {
 		case sqlgen.Predicate(sqlgen.True):
+			continue
 		case sqlgen.Predicate(sqlgen.False):
 			return sqlgen.False
-		default:
-			out = append(out, p)
 		}
+		if and, ok := p.(sqlgen.And); ok {
+			for _, t := range and {
+				add(t)
+			}
+			continue
+		}
+		add(p)
 	}
 	switch len(out) {
 	case 0:
@@ -169,6 +185,32 @@ func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
 		return out[0]
 	default:
 		return out
+	}
+}
+
+// identical reports whether two conditions are one and the same in memory. It looks
+// no deeper, and so costs nothing.
+func identical(a, b sqlgen.Predicate) bool {
+	switch x := a.(type) {
+	case sqlgen.And:
+		y, ok := b.(sqlgen.And)
+		return ok && len(x) == len(y) && len(x) > 0 && &x[0] == &y[0]
+	case sqlgen.Or:
+		y, ok := b.(sqlgen.Or)
+		return ok && len(x) == len(y) && len(x) > 0 && &x[0] == &y[0]
+	case sqlgen.Not:
+		y, ok := b.(sqlgen.Not)
+		return ok && identical(x.Of, y.Of)
+	case sqlgen.Null:
+		y, ok := b.(sqlgen.Null)
+		if !ok {
+			return false
+		}
+		c, okC := x.Of.(sqlgen.Column)
+		d, okD := y.Of.(sqlgen.Column)
+		return okC && okD && c == d
+	default:
+		return false
 	}
 }
 

@@ -25,15 +25,22 @@ func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%v may have two values, below a negation that depends on an unknown", e.Function)
 }
 
-// A negation is a negated expression, with what it depends on.
+// A negation is a rule with a negated expression below which something may
+// conflict.
 type negation struct {
-	reads     []ast.Ref // into the input
+	function  bool      // its arguments may be unknown, whatever it reads
+	reads     []ast.Ref // into the input: all that the rule does
 	rules     []ast.Ref // that may have two values
 	functions []ConflictError
 }
 
-// dependsOn reports whether the negation reads one of the unknowns.
+// dependsOn reports whether the negated expression may depend on one of the
+// unknowns. The rule's whole body counts: a reference may reach the negation through
+// a variable.
 func (n negation) dependsOn(unknowns []ast.Ref) bool {
+	if n.function {
+		return true
+	}
 	for _, r := range n.reads {
 		for _, u := range unknowns {
 			if r.HasPrefix(u) || u.HasPrefix(r) {
@@ -44,22 +51,26 @@ func (n negation) dependsOn(unknowns []ast.Ref) bool {
 	return false
 }
 
-// negations are those of the policy below which something may conflict.
+// negations are those of the policy.
 func negations(c *ast.Compiler) []negation {
 	var out []negation
 	for _, m := range c.Modules {
-		ast.WalkExprs(m, func(e *ast.Expr) bool {
-			_, not := e.Terms.(*ast.Not)
-			if !e.Negated && !not {
+		for _, rule := range m.Rules {
+			n := negation{function: len(rule.Head.Args) > 0}
+			ast.WalkExprs(rule, func(e *ast.Expr) bool {
+				if _, not := e.Terms.(*ast.Not); e.Negated || not {
+					n.visit(c, e, map[*ast.Rule]bool{})
+				}
 				return false
+			})
+			if len(n.rules)+len(n.functions) == 0 {
+				continue
 			}
-			n := negation{}
-			n.visit(c, e, map[*ast.Rule]bool{})
-			if len(n.rules)+len(n.functions) > 0 {
-				out = append(out, n)
-			}
-			return false
-		})
+			all := negation{}
+			all.visit(c, rule, map[*ast.Rule]bool{})
+			n.reads = all.reads
+			out = append(out, n)
+		}
 	}
 	return out
 }

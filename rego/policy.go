@@ -141,6 +141,11 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	if !ref.HasPrefix(ast.DefaultRootRef) || len(ref) < 2 || !ref.IsGround() {
 		return nil, fmt.Errorf("query %q: want a reference to a rule such as data.authz.allow", entrypoint)
 	}
+	for _, m := range p.source.Modules {
+		if m.Package.Path.HasPrefix(ref) {
+			return nil, fmt.Errorf("query %q: it is a package, and a rule is asked for%s", entrypoint, p.suggest(m.Package.Path.Append(ast.StringTerm(""))))
+		}
+	}
 	if len(p.source.GetRules(ref)) == 0 {
 		return nil, fmt.Errorf("query %q: the policy has no such rule%s", entrypoint, p.suggest(ref))
 	}

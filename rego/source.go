@@ -91,8 +91,8 @@ func (s *sources) load(l loader.FileLoader, path string, dir bool) error {
 		}
 		return err
 	}
-	for name, m := range res.Modules {
-		if err := s.add(name, m.Parsed); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(res.Modules)) { // so that the first error is always the same
+		if err := s.add(name, res.Modules[name].Parsed); err != nil {
 			return err
 		}
 	}

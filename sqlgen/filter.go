@@ -1,5 +1,7 @@
 package sqlgen
 
+import "context"
+
 import "strings"
 
 // Result says which of the three a filter is.
@@ -31,15 +33,18 @@ func Always() Filter { return Filter{result: ResultAlways} }
 func Never() Filter { return Filter{} }
 
 // When is the filter that selects the rows for which p is true, simplified. A
-// constant p makes it Always or Never; a nil one, Never.
-func When(p Predicate) Filter { return WhenTraced(p, nil) }
+// constant p makes it Always or Never. A p that lacks a part (a nil term or operand,
+// a comparison without its operator) makes it Never.
+func When(p Predicate) Filter { return WhenContext(context.Background(), p, nil) }
 
-// WhenTraced is [When] and reports each simplification that fired.
-func WhenTraced(p Predicate, trace func(Step)) Filter {
-	if p == nil {
+// WhenContext is [When], and reports each simplification that fired to trace, unless
+// that is nil. When the context ends, the rest of p is left as it is: the filter
+// selects the same rows.
+func WhenContext(ctx context.Context, p Predicate, trace func(Step)) Filter {
+	if !wellFormed(p) {
 		return Never()
 	}
-	p = SimplifyTraced(p, trace)
+	p = simplify(ctx, p, trace)
 	if c, ok := p.(Const); ok {
 		if c {
 			return Always()

@@ -1,7 +1,7 @@
 package sqlgen
 
 import (
-	"fmt"
+	"context"
 	"slices"
 )
 
@@ -18,11 +18,15 @@ func Simplify(p Predicate) Predicate { return SimplifyTraced(p, nil) }
 
 // SimplifyTraced is [Simplify] and reports each rule that fired.
 func SimplifyTraced(p Predicate, trace func(Step)) Predicate {
-	s := simplifier{trace: trace}
+	return simplify(context.Background(), p, trace)
+}
+
+func simplify(ctx context.Context, p Predicate, trace func(Step)) Predicate {
+	s := simplifier{ctx: ctx, trace: trace}
 	for range maxPasses {
-		before := fmt.Sprint(p)
+		before := printed(p)
 		p = s.simplify(p)
-		if fmt.Sprint(p) == before {
+		if printed(p) == before {
 			break
 		}
 	}
@@ -33,7 +37,10 @@ func SimplifyTraced(p Predicate, trace func(Step)) Predicate {
 // leaves it alone; two are the rule, and what is left after more is still right.
 const maxPasses = 8
 
-type simplifier struct{ trace func(Step) }
+type simplifier struct {
+	ctx   context.Context // of the one call that the simplifier lives for
+	trace func(Step)
+}
 
 // A rule rewrites a predicate, or says that it does not apply.
 type rule[P Predicate] struct {
@@ -88,6 +95,9 @@ var (
 )
 
 func (s *simplifier) simplify(p Predicate) Predicate {
+	if s.ctx.Err() != nil {
+		return p
+	}
 	switch p := p.(type) {
 	case And:
 		// before the terms change: a negation would be pushed into its leaves, and

@@ -114,7 +114,7 @@ func TestRules(t *testing.T) {
 			var fired []string
 			got := SimplifyTraced(c.pred, func(s Step) { fired = append(fired, s.Rule) })
 			assert.Contains(t, fired, c.rule)
-			assert.Equal(t, c.want, WhenTraced(got, nil).Inline())
+			assert.Equal(t, c.want, When(got).Inline())
 			assert.Equal(t, printed(got), printed(Simplify(got)), "idempotent")
 		})
 		covered[c.rule] = true

@@ -5,7 +5,6 @@ package oracle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 
@@ -88,14 +87,6 @@ func Check(ctx context.Context, db DB, c Case) (sqlgen.Filter, error) {
 		}
 	}
 	return f, nil
-}
-
-// Refused reports whether the error is the compiler's refusal, as opposed to a
-// broken promise.
-func Refused(err error) bool {
-	var one *compiler.Error
-	var many compiler.Errors
-	return errors.As(err, &one) || errors.As(err, &many)
 }
 
 // Input is the request with the row's document at the resource's root.
