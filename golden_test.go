@@ -158,7 +158,9 @@ func TestNothingIsMultipliedOut(t *testing.T) {
 			Sources: []rego.Source{rego.Module("policy.rego", text.String())}, Schema: schema,
 		})
 		require.NoError(t, err)
-		f, err := engine.Filter(context.Background(), "thing", map[string]any{})
+		f, err := engine.Filter(context.Background(), "thing", map[string]any{
+			"subject": map[string]any{"id": "c0000000-0000-4000-8000-00000000000c", "names": []string{}},
+		})
 		require.NoError(t, err)
 		sql, _ := f.SQL(1)
 		return len(sql)

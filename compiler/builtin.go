@@ -132,6 +132,9 @@ func match(kind sqlgen.MatchKind) symbolic {
 				return truth(prefixUUID(x.e, s)).under(guard)
 			}
 		}
+		if k, ok := args[0].(known); ok && strings.Contains(string(k.v.(ast.String)), "\x00") {
+			refuse(CodeLiteral, "a text with a NUL searched for a field", "PostgreSQL has no NUL")
+		}
 		return truth(sqlgen.Match{Of: of, Sub: sub, Kind: kind}).under(guard)
 	}
 }
@@ -141,6 +144,7 @@ func asText(op operand) (sqlgen.Expr, sqlgen.Predicate) {
 	switch op := op.(type) {
 	case known:
 		s, ok := op.v.(ast.String)
+		checkUTF8(string(s))
 		return sqlgen.String(string(s)), sqlgen.Const(ok)
 	case scalar:
 		return textOf(op.e), sqlgen.Const(rankOf(op) == rankString)

@@ -44,6 +44,12 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 	if err := checkRoot(query.Policy(), resource, doc); err != nil {
 		return nil, err
 	}
+	// all of them, also those that no row's condition will ask for: the policy was
+	// translated as if each had a value of its type
+	params, err := paramLiterals(resource.Params, input)
+	if err != nil {
+		return nil, err
+	}
 	residual, err := query.Partial(ctx, doc.known, doc.unknowns)
 	if err != nil {
 		return nil, evalError(err)
@@ -52,8 +58,9 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 	if err != nil {
 		return nil, err
 	}
-	if len(resource.Params) > 0 {
-		if pred, err = bindParams(pred, input); err != nil {
+	if len(params) > 0 {
+		pred, err = sqlgen.Bind(pred, func(p sqlgen.Param) (sqlgen.Literal, error) { return params[p.Name], nil })
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -75,6 +82,14 @@ func evalError(err error) error {
 		return &Error{
 			Code: CodeConflict, Position: &at, Expression: conflict.Function.String(), Reason: conflict.Error(),
 			Hint: "write its definitions as one, with else, or with different constants as arguments",
+		}
+	}
+	var set *rego.SetError
+	if errors.As(err, &set) {
+		at := positionOf(set.Location)
+		return &Error{
+			Code: CodeCompare, Position: &at, Expression: set.Rule.String(), Reason: set.Error(),
+			Hint: "test for its elements, or count it",
 		}
 	}
 	return &Error{Code: CodeEval, Reason: err.Error()}
@@ -134,8 +149,11 @@ func decodeObject(text []byte) (map[string]any, error) {
 	return obj, nil
 }
 
-// bindParams puts the input's values in the place of parameters.
-func bindParams(p sqlgen.Predicate, input any) (bound sqlgen.Predicate, err error) {
+// paramLiterals are the input's values of the parameters, by name.
+func paramLiterals(params []Param, input any) (lits map[string]sqlgen.Literal, err error) {
+	if len(params) == 0 {
+		return nil, nil
+	}
 	defer caught(&err, func(e *Error) *Error { return e })
 	plain, err := toObject(input)
 	if err != nil {
@@ -145,32 +163,32 @@ func bindParams(p sqlgen.Predicate, input any) (bound sqlgen.Predicate, err erro
 	if err != nil {
 		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
 	}
-	return sqlgen.Bind(p, func(param sqlgen.Param) (sqlgen.Literal, error) {
-		ref, err := inputRef(param.Name)
+	lits = map[string]sqlgen.Literal{}
+	for _, p := range params {
+		v, err := doc.Find(p.Path[1:])
 		if err != nil {
-			return sqlgen.Literal{}, &Error{Code: CodeParam, Reason: err.Error()}
+			return nil, &Error{Code: CodeParam, Reason: fmt.Sprintf("the input has no %v, which the schema makes a parameter of type %v", p.Path, p.Type)}
 		}
-		v, err := doc.Find(ref[1:])
-		if err != nil {
-			return sqlgen.Literal{}, &Error{Code: CodeParam, Reason: fmt.Sprintf("the input has no %s, which the schema makes a parameter of type %v", param.Name, param.Type)}
+		if lits[p.Path.String()], err = paramLiteral(p, v); err != nil {
+			return nil, err
 		}
-		return paramLiteral(param, v)
-	})
+	}
+	return lits, nil
 }
 
 // paramLiteral checks the JSON value of a parameter against its type.
-func paramLiteral(param sqlgen.Param, v ast.Value) (lit sqlgen.Literal, err error) {
+func paramLiteral(param Param, v ast.Value) (lit sqlgen.Literal, err error) {
 	refused := func(v ast.Value) error {
 		return &Error{
 			Code:   CodeParam,
-			Reason: fmt.Sprintf("parameter %s has type %v, and its value is %v", param.Name, param.Type, v),
+			Reason: fmt.Sprintf("parameter %v has type %v, and its value is %v", param.Path, param.Type, v),
 			Hint:   "a uuid is in its canonical lower-case form, a timestamp in RFC 3339 in UTC",
 		}
 	}
 	scalarOf := func(v ast.Value) (sqlgen.Literal, bool) {
 		t := param.Type.Elem()
-		if s, ok := v.(ast.String); ok && t.Kind == sqlgen.KindEnum {
-			return sqlgen.Literal{Type: t, Value: string(s)}, true
+		if t.Kind == sqlgen.KindEnum { // as text: it may be none of the labels
+			t = sqlgen.Type{Kind: sqlgen.KindText}
 		}
 		if t.Kind == sqlgen.KindJSONB {
 			return jsonLiteral(v)
@@ -197,5 +215,5 @@ func paramLiteral(param sqlgen.Param, v ast.Value) (lit sqlgen.Literal, err erro
 		}
 		elems = append(elems, l)
 	}
-	return sqlgen.ListOf(param.Type.Elem(), elems), nil
+	return sqlgen.ArrayOf(paramType(param.Type).Elem(), elems), nil
 }

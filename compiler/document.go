@@ -120,14 +120,14 @@ func place(tree map[string]any, ref ast.Ref, leaf *node, code Code) error {
 			return nil
 		}
 		next := map[string]any{}
-		switch v := tree[key].(type) {
-		case nil:
-		case map[string]any:
-			for k, sub := range v {
+		if have := tree[key]; have != nil {
+			obj, err := toObject(have) // a struct, perhaps
+			if err != nil {
+				return &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+2], ref)}
+			}
+			for k, sub := range obj {
 				next[k] = sub
 			}
-		default:
-			return &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+2], ref)}
 		}
 		tree[key] = next
 		tree = next

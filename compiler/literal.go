@@ -2,12 +2,14 @@ package compiler
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/big"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -34,6 +36,7 @@ func equalTo(t sqlgen.Type, nanos bool, v ast.Value) (lit sqlgen.Literal, ok boo
 }
 
 func equalToString(t sqlgen.Type, s string) (lit sqlgen.Literal, ok bool) {
+	checkUTF8(s)
 	lit = sqlgen.Literal{Type: t, Value: s}
 	switch t.Kind {
 	case sqlgen.KindText:
@@ -51,6 +54,14 @@ func equalToString(t sqlgen.Type, s string) (lit sqlgen.Literal, ok bool) {
 		return lit, canonicalInet(s)
 	default:
 		return lit, false
+	}
+}
+
+// checkUTF8 refuses a text that PostgreSQL would, and that JSON would change. Only a
+// Go caller can pass one.
+func checkUTF8(s string) {
+	if !utf8.ValidString(s) {
+		refuse(CodeInput, fmt.Sprintf("the text %q is not UTF-8", s), "pass UTF-8")
 	}
 }
 
@@ -140,6 +151,7 @@ func jsonLiteral(v ast.Value) (lit sqlgen.Literal, ok bool) {
 		case ast.Set:
 			ok = false
 		case ast.String:
+			checkUTF8(string(v))
 			ok = ok && !strings.Contains(string(v), "\x00")
 		case ast.Number:
 			if _, fits := rational(v); !fits {

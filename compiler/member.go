@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"strings"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/rowfence/rowfence/sqlgen"
@@ -143,7 +145,7 @@ func memberOfArray(x operand, coll array) sqlgen.Predicate {
 		if lit, ok := equalTo(elem, false, x.v); ok {
 			return sqlgen.Member{Of: lit, Set: coll.e}
 		}
-		if s, ok := x.v.(ast.String); ok && (elem.Kind == sqlgen.KindEnum || elem.Kind == sqlgen.KindInet) {
+		if s, ok := x.v.(ast.String); ok && !strings.Contains(string(s), "\x00") && (elem.Kind == sqlgen.KindEnum || elem.Kind == sqlgen.KindInet) {
 			if elem.Kind == sqlgen.KindInet {
 				refuse(CodeCompare, "membership of "+x.v.String()+" in an inet[]", "look for an IPv4 address")
 			}

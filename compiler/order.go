@@ -30,6 +30,7 @@ func orderString(op sqlgen.Op, e sqlgen.Expr, t sqlgen.Type, s string) sqlgen.Pr
 // orderText orders text. PostgreSQL has no NUL: the text up to it stands between
 // the same rows, but for the one that equals it, which is below s.
 func orderText(op sqlgen.Op, e sqlgen.Expr, s string) sqlgen.Predicate {
+	checkUTF8(s)
 	if i := strings.IndexByte(s, 0); i >= 0 {
 		s = s[:i]
 		if op == sqlgen.LT || op == sqlgen.LE {

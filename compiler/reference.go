@@ -167,6 +167,9 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 			}
 		}
 	}
+	if t.residual.Mixed(resolved) {
+		refuse(CodeReference, "an object whose keys several rules make, some of them from the row", "make the object with one key a rule, all known or all from the row")
+	}
 	rules, n := t.residual.Rules(resolved)
 	if n == 0 && t.residual.Owns(resolved) {
 		return t.rulesBelow(resolved, s)
@@ -194,7 +197,7 @@ func (t *translator) data(ref ast.Ref, s solution) []found {
 // object of which partial evaluation knows the keys.
 func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 	prefix := ref.ConstantPrefix()
-	var set ruleSet
+	set := ruleSet{kind: rankObject}
 	for _, key := range t.residual.Below(prefix) {
 		rules, n := t.residual.Rules(prefix.Append(key))
 		if n != len(prefix)+1 {
@@ -365,15 +368,12 @@ func index(v ast.Value) (int64, bool) {
 	if !ok {
 		return 0, false
 	}
-	r, ok := rational(n)
-	if !ok || !r.IsInt() || !r.Num().IsInt64() || r.Sign() < 0 {
-		return 0, false
-	}
-	return r.Num().Int64(), true
+	i, ok := n.Int64() // 1e0 is no index to OPA
+	return i, ok && i >= 0
 }
 
 func lookupRule(c ruleSet, key operand) value {
-	if c.array {
+	if c.kind == rankArray {
 		refuse(CodeReference, "an element of an array comprehension by its place", "use x in …")
 	}
 	var out value
@@ -426,7 +426,7 @@ func (t *translator) iterate(f found, v ast.Var) []found {
 				if val == nil {
 					val = e.key
 				}
-				if op.array {
+				if op.kind == rankArray {
 					e.key = nil // its place is not known
 				}
 				for _, s := range f.and(conjunction(a.when, e.from.when)) {

@@ -33,6 +33,7 @@ func (t *translator) ruleValue(rules []*ast.Rule, args []value) value {
 		v = t.completeRule(rules, args)
 	}
 	t.depth--
+	t.spend(v)
 	t.expr, t.rule = outerExpr, outerRule
 	if name != "" {
 		t.memo[name] = v
@@ -165,7 +166,10 @@ func merge(v value) value {
 
 // partialRule is a rule that defines a set or an object.
 func (t *translator) partialRule(rules []*ast.Rule) value {
-	var set ruleSet
+	set := ruleSet{kind: rankObject}
+	if rules[0].Head.RuleKind() == ast.MultiValue {
+		set.kind = rankSet
+	}
 	for _, r := range rules {
 		t.rule = r
 		ref := r.Head.Ref()

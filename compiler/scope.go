@@ -267,7 +267,10 @@ func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Pr
 
 // comprehension is a set or array of what a body finds.
 func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, set bool) []found {
-	rules := ruleSet{array: !set}
+	rules := ruleSet{kind: rankArray}
+	if set {
+		rules.kind = rankSet
+	}
 	for _, sol := range t.solve(body, solution{sqlgen.True, nil, s.env}) {
 		for _, f := range t.eval(term, sol) {
 			for _, d := range f.and(f.val.defined()) {

@@ -111,6 +111,45 @@ func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
 	return disjunction(any)
 }
 
+// maxConditions bounds the conditions that a rule is made of. A rule that is used
+// more than once stands in the SQL as often, and rules of such rules grow with their
+// depth.
+const maxConditions = 20000
+
+// spend refuses a rule that is too large.
+func (t *translator) spend(v value) {
+	left := maxConditions
+	for _, a := range v {
+		if left = measure(a.when, left); left <= 0 {
+			refuse(CodeExpression, fmt.Sprintf("a rule of more than %d conditions", maxConditions), "use each helper once, or compare with sets that are known")
+		}
+	}
+}
+
+// measure takes the conditions of p off what is left, and stops at 0.
+func measure(p sqlgen.Predicate, left int) int {
+	var terms []sqlgen.Predicate
+	switch p := p.(type) {
+	case sqlgen.And:
+		terms = p
+	case sqlgen.Or:
+		terms = p
+	case sqlgen.Not:
+		return measure(p.Of, left)
+	case sqlgen.ExistsElement:
+		return measure(p.Where, left-1)
+	default:
+		return left - 1
+	}
+	for _, t := range terms {
+		if left <= 0 {
+			break
+		}
+		left = measure(t, left)
+	}
+	return left
+}
+
 // alive ends the translation when its context has ended.
 func (t *translator) alive() {
 	if err := t.ctx.Err(); err != nil {

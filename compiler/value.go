@@ -47,7 +47,7 @@ type (
 	// ruleSet is a partial set or object rule, or a comprehension.
 	ruleSet struct {
 		entries []entry
-		array   bool // of an array comprehension
+		kind    rank // an array for an array comprehension
 	}
 )
 
@@ -125,8 +125,17 @@ func fieldValue(f *Field) value {
 	return v
 }
 
+// paramType is the type that a parameter is bound with: an enum's value as text,
+// because it may be none of the labels.
+func paramType(t sqlgen.Type) sqlgen.Type {
+	if t.Kind == sqlgen.KindEnum {
+		return sqlgen.Type{Kind: sqlgen.KindText, Array: t.Array}
+	}
+	return t
+}
+
 func paramValue(p *Param) value {
-	e := sqlgen.Param{Name: p.Path.String(), Type: p.Type}
+	e := sqlgen.Param{Name: p.Path.String(), Type: paramType(p.Type)}
 	switch {
 	case p.Type.Array:
 		return value{{sqlgen.True, array{e}}}
@@ -156,10 +165,8 @@ func (n *node) asValue() value {
 func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
 	var out sqlgen.And
 	add := func(p sqlgen.Predicate) {
-		for _, have := range out {
-			if identical(have, p) {
-				return
-			}
+		if len(out) < maxLookedAt && slices.ContainsFunc(out, func(have sqlgen.Predicate) bool { return identical(have, p) }) {
+			return
 		}
 		out = append(out, p)
 	}
@@ -187,6 +194,9 @@ func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
 		return out
 	}
 }
+
+// maxLookedAt bounds the conditions among which a repeated one is looked for.
+const maxLookedAt = 16
 
 // identical reports whether two conditions are one and the same in memory. It looks
 // no deeper, and so costs nothing.
@@ -274,13 +284,7 @@ func rankOf(op operand) rank {
 		}
 		return rankArray
 	case ruleSet:
-		if slices.ContainsFunc(op.entries, func(e entry) bool { return e.val != nil }) {
-			return rankObject
-		}
-		if op.array {
-			return rankArray
-		}
-		return rankSet
+		return op.kind
 	default:
 		return rankAny
 	}

@@ -77,6 +77,12 @@ func negations(c *ast.Compiler) []negation {
 
 // visit collects what x, and the rules that it refers to, read and may conflict in.
 func (n *negation) visit(c *ast.Compiler, x any, seen map[*ast.Rule]bool) {
+	ast.WalkTerms(x, func(t *ast.Term) bool {
+		if oc, ok := t.Value.(*ast.ObjectComprehension); ok && !ast.IsConstant(oc.Value.Value) {
+			n.functions = append(n.functions, ConflictError{t.Location, ast.Ref{ast.StringTerm("an object comprehension")}})
+		}
+		return false
+	})
 	ast.WalkRefs(x, func(ref ast.Ref) bool {
 		switch {
 		case ref.HasPrefix(ast.InputRootRef):
@@ -137,9 +143,16 @@ func sameValue(a, b *ast.Rule) bool {
 }
 
 // loops reports whether a body may have several solutions: a reference in it has a
-// variable beside its head.
+// variable beside its head, or it calls a builtin of several results.
 func loops(body ast.Body) bool {
 	found := false
+	ast.WalkExprs(body, func(e *ast.Expr) bool {
+		if e.IsCall() {
+			b, ok := ast.BuiltinMap[e.Operator().String()]
+			found = found || ok && b.Relation
+		}
+		return found
+	})
 	ast.WalkRefs(body, func(ref ast.Ref) bool {
 		for _, t := range ref[1:] {
 			_, isVar := t.Value.(ast.Var)

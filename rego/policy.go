@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/types"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -21,7 +22,8 @@ type Policy struct {
 	desugared *ast.Compiler // without else, which partial evaluation leaves whole
 	store     storage.Store
 	data      ast.Value
-	namespace string // of the rules of a residual, below data
+	nested    []nestedRule // rules with several variable keys
+	namespace string       // of the rules of a residual, below data
 }
 
 // Load reads and compiles policies. Errors of the policies' text are OPA's
@@ -41,26 +43,46 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	if p.data, err = ast.InterfaceToValue(s.data); err != nil {
 		return nil, fmt.Errorf("reading data documents: %w", err)
 	}
-	if p.source, err = compile(s.modules); err != nil {
+	if p.source, err = compile(s.modules, ast.CapabilitiesForThisVersion()); err != nil {
 		return nil, err
 	}
 	plain := make(map[string]*ast.Module, len(s.modules))
 	for name, m := range s.modules {
 		plain[name] = desugarElse(m)
 	}
-	if p.desugared, err = compile(plain); err != nil {
+	if p.desugared, err = compile(plain, untyped()); err != nil {
 		return nil, fmt.Errorf("rewriting else: %w", err)
 	}
+	if err := checkElse(p.source); err != nil {
+		return nil, err
+	}
+	p.nested = nestedKeys(p.desugared)
 	return p, nil
 }
 
-func compile(modules map[string]*ast.Module) (*ast.Compiler, error) {
-	c := ast.NewCompiler().WithEnablePrintStatements(false)
+func compile(modules map[string]*ast.Module, capabilities *ast.Capabilities) (*ast.Compiler, error) {
+	c := ast.NewCompiler().WithEnablePrintStatements(false).WithCapabilities(capabilities)
 	c.Compile(modules)
 	if c.Failed() {
 		return nil, c.Errors
 	}
 	return c, nil
+}
+
+// untyped are OPA's capabilities with builtins that may return anything. Partial
+// evaluation drops an expression that does not type-check once what is known is put
+// in, also from what it negates, where that changes the meaning.
+func untyped() *ast.Capabilities {
+	c := ast.CapabilitiesForThisVersion()
+	for i, b := range c.Builtins {
+		if b.Decl.Result() == nil {
+			continue
+		}
+		wide := *b
+		wide.Decl = types.NewFunction(b.Decl.FuncArgs().Args, types.A)
+		c.Builtins[i] = &wide
+	}
+	return c
 }
 
 // freeNamespace is a name below data that no package of the policy uses.
@@ -128,6 +150,7 @@ type Query struct {
 	full    rego.PreparedEvalQuery
 
 	negations []negation
+	wholeSets []*SetError
 	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
 }
 
@@ -164,7 +187,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	if q.full, err = rego.New(options(p.source)...).PrepareForEval(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
-	q.negations = negations(p.desugared)
+	q.negations, q.wholeSets = negations(p.desugared), wholeSets(p.desugared)
 	q.probes = map[string]rego.PreparedPartialQuery{}
 	for _, n := range q.negations {
 		for _, rule := range n.rules {
@@ -224,6 +247,11 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 		terms[i] = ast.NewTerm(u)
 	}
 	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms)}
+	for _, set := range q.wholeSets {
+		if (negation{reads: set.reads}).dependsOn(unknowns) {
+			return nil, set
+		}
+	}
 	for _, n := range q.negations {
 		if !n.dependsOn(unknowns) {
 			continue

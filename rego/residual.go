@@ -44,6 +44,62 @@ func newResidual(pq *rego.PartialQueries, policy *Policy) *Residual {
 // not own was left as it stands in the policy.
 func (r *Residual) Owns(ref ast.Ref) bool { return ref.HasPrefix(r.root) }
 
+// Mixed reports whether ref stands in a document that one rule can't give: rules at
+// some of its keys beside a rule whose keys come from the row, or a rule with two
+// variable keys, of which partial evaluation forgets that an inner document without
+// members is undefined.
+func (r *Residual) Mixed(ref ast.Ref) bool {
+	if r.Owns(ref) {
+		at := 0
+		for _, full := range r.refs {
+			if full.HasPrefix(ref.ConstantPrefix()) || ref.HasPrefix(full) {
+				for _, other := range r.refs {
+					if len(other) > len(full) && other.HasPrefix(full) {
+						at++
+					}
+				}
+			}
+		}
+		if at > 0 {
+			return true
+		}
+		ref = ast.DefaultRootRef.Concat(ref[2:])
+	}
+	static := ref.ConstantPrefix()
+	for _, nested := range r.policy.nested {
+		if static.HasPrefix(nested.ref) && len(static) < len(nested.ref)+nested.keys ||
+			nested.ref.HasPrefix(static) && len(static) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// nestedRule is a rule with several variable keys: the constant part of its
+// reference, and how many keys come after it.
+type nestedRule struct {
+	ref  ast.Ref
+	keys int
+}
+
+// nestedKeys are the rules whose heads have a variable before their last key.
+func nestedKeys(c *ast.Compiler) []nestedRule {
+	var out []nestedRule
+	for _, m := range c.Modules {
+		for _, rule := range m.Rules {
+			full, ground := rule.Ref(), rule.Ref().GroundPrefix()
+			keys := len(full) - len(ground)
+			if rule.Head.RuleKind() == ast.MultiValue {
+				keys++
+			}
+			if keys > 1 {
+				out = append(out, nestedRule{ground, keys})
+			}
+		}
+	}
+	return out
+}
+
 // Below are the keys that rules have right below ref, sorted.
 func (r *Residual) Below(ref ast.Ref) []*ast.Term {
 	var keys []*ast.Term

@@ -146,10 +146,19 @@ func disjoint(a, b map[string]bool) bool {
 
 // implies reports whether q is true whenever p is. It may miss an implication,
 // and never claims one that is not there.
-func implies(p, q Predicate) bool {
+func implies(p, q Predicate) bool { return impliesWithin(maxDepth, p, q) }
+
+// maxDepth bounds how deep two nested predicates are compared term by term, which
+// takes a power of their size.
+const maxDepth = 3
+
+func impliesWithin(depth int, p, q Predicate) bool {
+	if depth == 0 {
+		return samePred(p, q)
+	}
 	if and, ok := q.(And); ok {
 		for _, t := range and {
-			if !implies(p, t) {
+			if !impliesWithin(depth-1, p, t) {
 				return false
 			}
 		}
@@ -161,7 +170,7 @@ func implies(p, q Predicate) bool {
 	switch x := p.(type) {
 	case And:
 		for _, t := range x {
-			if implies(t, q) {
+			if impliesWithin(depth-1, t, q) {
 				return true
 			}
 		}
@@ -170,7 +179,7 @@ func implies(p, q Predicate) bool {
 			return false
 		}
 		for _, t := range x {
-			if !implies(t, q) {
+			if !impliesWithin(depth-1, t, q) {
 				return false
 			}
 		}
@@ -178,7 +187,7 @@ func implies(p, q Predicate) bool {
 	}
 	if or, ok := q.(Or); ok {
 		for _, t := range or {
-			if implies(p, t) {
+			if impliesWithin(depth-1, p, t) {
 				return true
 			}
 		}

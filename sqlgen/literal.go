@@ -61,12 +61,16 @@ func Timestamp(v time.Time) Literal {
 // JSON is a jsonb literal; v is a JSON document.
 func JSON(v string) Literal { return Literal{Type{Kind: KindJSONB}, v} }
 
-// ListOf is an array literal of the given elements, which all have the type t.
-// The elements are sorted and each is kept once.
+// ListOf is an array literal of a set of elements, which all have the type t: they
+// are sorted, and each is kept once.
 func ListOf(t Type, elems []Literal) Literal {
 	elems = slices.Clone(elems)
 	slices.SortFunc(elems, compareLiterals)
-	elems = slices.CompactFunc(elems, func(a, b Literal) bool { return compareLiterals(a, b) == 0 })
+	return ArrayOf(t, slices.CompactFunc(elems, func(a, b Literal) bool { return compareLiterals(a, b) == 0 }))
+}
+
+// ArrayOf is an array literal of elements of the type t, as they come.
+func ArrayOf(t Type, elems []Literal) Literal {
 	lit := Literal{Type: t.ArrayOf()}
 	switch t.Kind {
 	case KindUUID:

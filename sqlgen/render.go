@@ -207,6 +207,9 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 
 func (r *renderer) binary(l Expr, op string, right Expr) {
 	r.left(l, right)
+	if textColumns(l, right) {
+		r.WriteString(byBytes)
+	}
 	r.WriteString(op)
 	r.operand(right)
 }
@@ -234,11 +237,21 @@ func (r *renderer) anyAll(of Expr, op string, set Expr) {
 func (r *renderer) compare(p Compare) {
 	byteOrder := p.Op != EQ && p.Op != NE && TypeOf(p.L).Kind == KindText
 	r.left(p.L, p.R)
-	if byteOrder {
-		r.WriteString(` COLLATE "C"`)
+	if byteOrder || textColumns(p.L, p.R) {
+		r.WriteString(byBytes)
 	}
 	r.WriteString(" " + p.Op.String() + " ")
 	r.operand(p.R)
+}
+
+const byBytes = ` COLLATE "C"`
+
+// textColumns reports whether two columns meet whose collations may differ:
+// PostgreSQL would not know by which to compare.
+func textColumns(a, b Expr) bool {
+	x, okA := a.(Column)
+	y, okB := b.(Column)
+	return okA && okB && x.Type.Kind == KindText && y.Type.Kind == KindText && x != y
 }
 
 // match writes LIKE where the text looked for is known, because that can use an
@@ -263,6 +276,9 @@ func (r *renderer) match(p Match, not string) {
 		return
 	}
 	of, subText := func() { r.expr(p.Of) }, func() { r.expr(p.Sub) }
+	if textColumns(p.Of, p.Sub) {
+		of = func() { r.expr(p.Of); r.WriteString(byBytes) }
+	}
 	if p.Fold {
 		of, subText = r.lowered(p.Of), r.lowered(p.Sub)
 	}

@@ -7,24 +7,24 @@ import (
 
 // andMembers: what is in two sets is in their intersection.
 func andMembers(p And) (Predicate, bool) {
-	return mergeSets(p, func(l Predicate) (Expr, []Literal, bool) { return demanded(l) },
+	return mergeSets(p, demanded,
 		intersection,
 		func(of Expr, t Type, ls []Literal) Predicate { return Member{of, ListOf(t, ls)} },
-		func(ts []Predicate) Predicate { return unwrapAnd(ts) })
+		unwrapAnd)
 }
 
 // andExclusions: "<> a and <> b" is <> ALL.
 func andExclusions(p And) (Predicate, bool) {
 	return mergeSets(p, forbidden, union,
 		func(of Expr, t Type, ls []Literal) Predicate { return Excluded{of, ListOf(t, ls)} },
-		func(ts []Predicate) Predicate { return unwrapAnd(ts) })
+		unwrapAnd)
 }
 
 // orEqualities: "= a or = b" is = ANY.
 func orEqualities(p Or) (Predicate, bool) {
 	return mergeSets(p, demanded, union,
 		func(of Expr, t Type, ls []Literal) Predicate { return Member{of, ListOf(t, ls)} },
-		func(ts []Predicate) Predicate { return unwrapOr(ts) })
+		unwrapOr)
 }
 
 func union(sets [][]Literal) []Literal { return slices.Concat(sets...) }

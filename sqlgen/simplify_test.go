@@ -47,7 +47,7 @@ var simplifications = []simplification{
 	{"null-of-not-null", Null{Text{org}}, "organization_id IS NULL"},
 	{"null-of-not-null", Null{JSONArray{org}}, "FALSE"},
 	{"distinct-of-not-null", Distinct{textN, String("a")}, "title <> 'a'"},
-	{"distinct-of-not-null", Same{text, textN}, "name = title"},
+	{"distinct-of-not-null", Same{text, textN}, `name COLLATE "C" = title`},
 	{"not-constant", Not{True}, "FALSE"},
 	{"not-not", Not{Not{Match{text, String("a"), AtStart, false}}}, "name LIKE 'a%'"},
 	{"not-and", Not{And{eq(textN, "a"), Null{number}}}, "(title <> 'a' OR n IS NOT NULL)"},

@@ -21,7 +21,6 @@ type cell struct {
 
 var null = cell{"NULL", nil}
 
-func text(s string) cell { return cell{quote(s), s} }
 
 func quote(s string) string {
 	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(s) + "'"
@@ -89,8 +88,8 @@ type column struct {
 var columns = []column{
 	{"u", "uuid", "uuid", "", quoted("uuid", uuidA, uuidB, uuidC, "00000000-0000-0000-0000-000000000000"), `""`},
 	{"v", "uuid", "uuid", "", quoted("uuid", uuidA, uuidB, "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeef"), `""`},
-	{"t", "text", "text", "", quoted("text", "", "a", "A", "ab", "a%b", "a_b", `a\b`, "o'c", "é", "Z", "z", "ß", "日本", "x", uuidA, "2026-01-02T03:04:05Z", "open", "10.0.0.1", "null"), `""`},
-	{"w", "varchar(60)", "text", "", quoted("varchar", "a", "b", "ab", "", "Z", uuidA, "open", "%"), `"none"`},
+	{"t", `text COLLATE "C"`, "text", "", quoted("text", "", "a", "A", "ab", "a%b", "a_b", `a\b`, "o'c", "é", "Z", "z", "ß", "日本", "x", uuidA, "2026-01-02T03:04:05Z", "open", "10.0.0.1", "null"), `""`},
+	{"w", `varchar(60) COLLATE "POSIX"`, "text", "", quoted("varchar", "a", "b", "ab", "", "Z", uuidA, "open", "%"), `"none"`},
 	{"b", "boolean", "bool", "", []cell{{"true", true}, {"false", false}}, `false`},
 	{"c", "boolean", "bool", "", []cell{{"true", true}, {"false", false}}, `true`},
 	{"i", "bigint", "int", "", numbers("0", "1", "2", "3", "-5", "40000", "9223372036854775807", "-9223372036854775808"), `0`},
