@@ -2,6 +2,8 @@ package rego
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -54,8 +56,8 @@ func (n negation) dependsOn(unknowns []ast.Ref) bool {
 // negations are those of the policy.
 func negations(c *ast.Compiler) []negation {
 	var out []negation
-	for _, m := range c.Modules {
-		for _, rule := range m.Rules {
+	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
+		for _, rule := range c.Modules[name].Rules {
 			n := negation{function: len(rule.Head.Args) > 0}
 			ast.WalkExprs(rule, func(e *ast.Expr) bool {
 				if _, not := e.Terms.(*ast.Not); e.Negated || not {
@@ -66,6 +68,9 @@ func negations(c *ast.Compiler) []negation {
 			if len(n.rules)+len(n.functions) == 0 {
 				continue
 			}
+			// the compiler's order of rules is that of a map
+			slices.SortFunc(n.rules, func(a, b ast.Ref) int { return a.Compare(b) })
+			slices.SortFunc(n.functions, func(a, b ConflictError) int { return a.Location.Compare(b.Location) })
 			all := negation{}
 			all.visit(c, rule, map[*ast.Rule]bool{})
 			n.reads = all.reads

@@ -2,6 +2,8 @@ package rego
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -24,8 +26,8 @@ func (e *SetError) Error() string {
 // none: it binds a variable.
 func wholeSets(c *ast.Compiler) []*SetError {
 	var out []*SetError
-	for _, m := range c.Modules {
-		ast.WalkExprs(m, func(e *ast.Expr) bool {
+	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
+		ast.WalkExprs(c.Modules[name], func(e *ast.Expr) bool {
 			if !e.IsEquality() {
 				return false
 			}
@@ -55,7 +57,8 @@ func wholeSets(c *ast.Compiler) []*SetError {
 // checkElse refuses a policy that looks at all rules of a package in which a chain
 // of else is: it would see the rules that desugaring makes.
 func checkElse(c *ast.Compiler) error {
-	for _, m := range c.Modules {
+	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
+		m := c.Modules[name]
 		chain := false
 		for _, r := range m.Rules {
 			chain = chain || r.Else != nil
@@ -64,8 +67,8 @@ func checkElse(c *ast.Compiler) error {
 			continue
 		}
 		var found *ast.Location
-		for _, other := range c.Modules {
-			ast.WalkTerms(other, func(t *ast.Term) bool {
+		for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
+			ast.WalkTerms(c.Modules[name], func(t *ast.Term) bool {
 				ref, ok := t.Value.(ast.Ref)
 				if ok && len(ref) > 0 && ref.HasPrefix(ast.DefaultRootRef) && m.Package.Path.HasPrefix(ref.ConstantPrefix()) && t.Location != nil {
 					found = t.Location

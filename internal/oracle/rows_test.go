@@ -21,7 +21,6 @@ type cell struct {
 
 var null = cell{"NULL", nil}
 
-
 func quote(s string) string {
 	return "E'" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(s) + "'"
 }
