@@ -121,8 +121,9 @@ func checkRoot(p *rego.Policy, r *Resource, doc *document) error {
 	return nil
 }
 
-// maxTypos is how many letters may differ for one name to be meant by another.
-const maxTypos = 2
+// maxTypos is how many letters may differ for one name to be meant by another. It is
+// not two: input.subject and input.object are two apart.
+const maxTypos = 1
 
 func nearMiss(a, b string) bool {
 	return len(a) > len("input.")+maxTypos && levenshtein.ComputeDistance(a, b) <= maxTypos
