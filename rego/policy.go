@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/open-policy-agent/opa/types"
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown/print"
+	"github.com/open-policy-agent/opa/v1/types"
 )
 
 // Policy is a set of compiled modules and their data. It is immutable, and safe
