@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -88,23 +89,25 @@ func (t *translator) applyBuiltin(name string, ops []operand) value {
 
 // evalBuiltin computes a builtin function of known arguments. An error makes it
 // undefined, as in OPA's evaluation.
-func (t *translator) evalBuiltin(name string, args []*ast.Term) value {
+func (t *translator) evalBuiltin(name string, args []*ast.Term) (out value) {
 	decl, fn := ast.BuiltinMap[name], topdown.GetBuiltin(name)
-	if decl == nil || fn == nil || decl.IsNondeterministic() {
+	switch {
+	case decl == nil, fn == nil, decl.IsNondeterministic():
 		refuse(CodeBuiltin, name+" has no fixed value", "pass its value in the input")
+	case decl.Relation:
+		refuse(CodeBuiltin, name+" may have several values", "call it where nothing depends on the row")
 	}
-	var out value
-	results := 0
+	defer func() {
+		if r := recover(); r != nil { // OPA's, of an argument that it does not expect
+			refuse(CodeEval, fmt.Sprintf("%s stopped: %v", name, r), "pass other arguments")
+		}
+	}()
 	err := fn(topdown.BuiltinContext{Context: t.ctx, Cancel: topdown.NewCancel()}, args, func(r *ast.Term) error {
 		out = knownValue(r.Value)
-		results++
 		return nil
 	})
 	if err != nil {
 		return nil
-	}
-	if results > 1 {
-		refuse(CodeBuiltin, name+" has several values here", "call it where nothing depends on the row")
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package compiler
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -142,6 +143,9 @@ func newNode(v any) (*node, error) {
 	}
 	obj, ok := v.(map[string]any)
 	if !ok || !holdsNode(obj) {
+		if err := checkNumbers(v); err != nil {
+			return nil, err
+		}
 		known, err := ast.InterfaceToValue(v)
 		return &node{known: known}, err
 	}
@@ -154,6 +158,34 @@ func newNode(v any) (*node, error) {
 		n.children[k] = child
 	}
 	return n, nil
+}
+
+// checkNumbers refuses numbers that JSON does not have, which only a Go caller can
+// pass, and at which OPA panics.
+func checkNumbers(v any) error {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			if err := checkNumbers(e); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, e := range v {
+			if err := checkNumbers(e); err != nil {
+				return err
+			}
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("%v is no JSON number", v)
+		}
+	case json.Number:
+		if !json.Valid([]byte(v)) || v[0] != '-' && (v[0] < '0' || v[0] > '9') {
+			return fmt.Errorf("%q is no JSON number", string(v))
+		}
+	}
+	return nil
 }
 
 func holdsNode(obj map[string]any) bool {

@@ -119,7 +119,7 @@ const maxExponent = 1000
 // rational is a JSON number; ok is false for one beyond all that a column holds.
 func rational(n ast.Number) (*big.Rat, bool) {
 	s := string(n)
-	if len(s) > 4*maxExponent {
+	if len(s) > 4*maxExponent || !json.Valid([]byte(s)) { // big.Rat reads more: 1/2, 0x10
 		return nil, false
 	}
 	if i := strings.IndexAny(s, "eE"); i >= 0 {

@@ -231,7 +231,8 @@ func (q *Query) String() string { return q.text }
 
 // Eval evaluates the query in full: it is OPA's own decision on one input, and
 // the policy as it was written. An evaluation error allows nothing.
-func (q *Query) Eval(ctx context.Context, input ast.Value) (bool, error) {
+func (q *Query) Eval(ctx context.Context, input ast.Value) (allowed bool, err error) {
+	defer stopped(&err)
 	rs, err := q.full.Eval(ctx, rego.EvalParsedInput(input))
 	if err != nil {
 		return false, fmt.Errorf("evaluating %s: %w", q.text, err)
@@ -239,9 +240,18 @@ func (q *Query) Eval(ctx context.Context, input ast.Value) (bool, error) {
 	return len(rs) > 0, nil
 }
 
+// stopped turns a panic of OPA, of a value that a builtin does not expect, into an
+// error, so that it allows nothing and ends no server.
+func stopped(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("evaluating: OPA stopped: %v", r)
+	}
+}
+
 // Partial evaluates the query as far as it goes without the unknowns, which are
 // references into the input.
-func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref) (*Residual, error) {
+func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref) (r *Residual, err error) {
+	defer stopped(&err)
 	terms := make([]*ast.Term, len(unknowns))
 	for i, u := range unknowns {
 		terms[i] = ast.NewTerm(u)
