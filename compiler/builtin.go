@@ -48,6 +48,15 @@ func init() { // the table refers to functions that refer to it
 	}
 }
 
+// refuseUnplaced refuses what would have to know the place of an element.
+func refuseUnplaced(ops []operand) {
+	for _, op := range ops {
+		if _, ok := op.(unplaced); ok {
+			refuse(CodeIteration, "the place of an element in an array comprehension is not known", "loop over the values only")
+		}
+	}
+}
+
 // callBuiltin is the value of a builtin function. Of known arguments OPA computes
 // it; of others it is what the translation says, for each combination of the
 // arguments' alternatives.
@@ -72,6 +81,7 @@ func (t *translator) combine(args []value, ops []operand, when sqlgen.Predicate,
 }
 
 func (t *translator) applyBuiltin(name string, ops []operand) value {
+	refuseUnplaced(ops)
 	plain := make([]*ast.Term, len(ops))
 	for i, op := range ops {
 		k, ok := op.(known)

@@ -24,6 +24,7 @@ func compareValues(op sqlgen.Op, a, b value) sqlgen.Predicate {
 
 // compareOperands compares two values that are there.
 func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
+	refuseUnplaced([]operand{a, b})
 	if ka, ok := a.(known); ok {
 		if kb, ok := b.(known); ok {
 			return sqlgen.Const(holds(op, ka.v.Compare(kb.v)))

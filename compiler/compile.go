@@ -92,6 +92,14 @@ func evalError(err error) error {
 			Hint: "test for its elements, or count it",
 		}
 	}
+	var closure *rego.ClosureError
+	if errors.As(err, &closure) {
+		at := positionOf(closure.Location)
+		return &Error{
+			Code: CodeComprehension, Position: &at, Reason: closure.Error(),
+			Hint: "read the value inside the comprehension: input.subject.role instead of role",
+		}
+	}
 	return &Error{Code: CodeEval, Reason: err.Error()}
 }
 

@@ -241,6 +241,7 @@ func (t *translator) path(keys ast.Ref, from []found) []found {
 
 // lookup is coll[key], undefined where there is none.
 func lookup(coll, key operand) value {
+	refuseUnplaced([]operand{key})
 	switch c := coll.(type) {
 	case object:
 		if k, ok := key.(known); ok {
@@ -427,7 +428,7 @@ func (t *translator) iterate(f found, v ast.Var) []found {
 					val = e.key
 				}
 				if op.kind == rankArray {
-					e.key = nil // its place is not known
+					e.key = value{{sqlgen.True, unplaced{}}}
 				}
 				for _, s := range f.and(conjunction(a.when, e.from.when)) {
 					s.scopes = append(slices.Clone(s.scopes), e.from.scopes...)

@@ -152,7 +152,7 @@ func renameValue(v value, rename func(sqlgen.Expr) sqlgen.Expr) value {
 			a.op = array{sqlgen.RewriteExpr(op.e, rename)}
 		case jsonValue:
 			a.op = jsonValue{sqlgen.RewriteExpr(op.e, rename)}
-		case known, object:
+		case known, object, unplaced:
 		default:
 			refuse(CodeIteration, "a loop over collections that loops make", "loop over the row's collections themselves")
 		}
@@ -249,7 +249,11 @@ func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Pr
 			if val == nil {
 				val = en.key
 			}
-			add(en.from.holdsWith(conjunction(val.defined(), fails(en.key, val))))
+			key := en.key
+			if d.kind == rankArray {
+				key = value{{sqlgen.True, unplaced{}}}
+			}
+			add(en.from.holdsWith(conjunction(val.defined(), fails(key, val))))
 		}
 	case array, jsonValue:
 		for _, l := range t.loopsOver(domain) {

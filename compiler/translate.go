@@ -172,11 +172,13 @@ func (t *translator) solve(body ast.Body, start solution) []solution {
 		waiting = slices.Delete(waiting, i, i+1)
 		var next []solution
 		for _, s := range sols {
+			t.alive()
 			next = append(next, t.step(expr, s)...)
+			if len(next) > maxSolutions {
+				refuse(CodeExpression, fmt.Sprintf("it can be satisfied in more than %d ways", maxSolutions), "move the loop into a set that is known")
+			}
 		}
-		if sols = next; len(sols) > maxSolutions {
-			refuse(CodeExpression, fmt.Sprintf("it can be satisfied in more than %d ways", maxSolutions), "move the loop into a set that is known")
-		}
+		sols = next
 	}
 	return sols
 }

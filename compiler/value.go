@@ -42,6 +42,8 @@ type (
 		elems []value
 		set   bool
 	}
+	// unplaced is the place of an element in an array whose order is not known.
+	unplaced struct{}
 	// tally is the number of elements of a set: only whether it is 0 is asked.
 	tally struct{ of ruleSet }
 	// ruleSet is a partial set or object rule, or a comprehension.
@@ -64,6 +66,7 @@ func (array) operand()     {}
 func (jsonValue) operand() {}
 func (object) operand()    {}
 func (list) operand()      {}
+func (unplaced) operand()  {}
 func (tally) operand()     {}
 func (ruleSet) operand()   {}
 

@@ -151,6 +151,7 @@ type Query struct {
 
 	negations []negation
 	wholeSets []*SetError
+	closures  []*ClosureError
 	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
 }
 
@@ -187,7 +188,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	if q.full, err = rego.New(options(p.source)...).PrepareForEval(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
-	q.negations, q.wholeSets = negations(p.desugared), wholeSets(p.desugared)
+	q.negations, q.wholeSets, q.closures = negations(p.desugared), wholeSets(p.desugared), closures(p.desugared)
 	q.probes = map[string]rego.PreparedPartialQuery{}
 	for _, n := range q.negations {
 		for _, rule := range n.rules {
@@ -257,6 +258,11 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 		terms[i] = ast.NewTerm(u)
 	}
 	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms)}
+	for _, closure := range q.closures {
+		if closure.dependsOn(unknowns) {
+			return nil, closure
+		}
+	}
 	for _, set := range q.wholeSets {
 		if (negation{reads: set.reads}).dependsOn(unknowns) {
 			return nil, set

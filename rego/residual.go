@@ -64,6 +64,12 @@ func (r *Residual) Mixed(ref ast.Ref) bool {
 			return true
 		}
 		ref = ast.DefaultRootRef.Concat(ref[2:])
+	} else if _, n := r.Rules(ref); n > 0 {
+		for _, rule := range r.policy.desugared.GetRulesWithPrefix(ref[:n]) {
+			if len(rule.Ref().GroundPrefix()) > n {
+				return true
+			}
+		}
 	}
 	static := ref.ConstantPrefix()
 	for _, nested := range r.policy.nested {

@@ -22,6 +22,113 @@ func (e *SetError) Error() string {
 	return fmt.Sprintf("%v depends on the row and is compared as a whole", e.Rule)
 }
 
+// ClosureError is a comprehension over the row that reads a variable from outside of
+// it: partial evaluation puts the variable's value in, and takes a rule for undefined
+// where an expression then compares values of two types.
+type ClosureError struct {
+	Location *ast.Location
+	Var      ast.Var
+	bound    []ast.Ref // what the variable may be bound to; nil where that is not seen
+	reads    []ast.Ref
+}
+
+// Error is the error in one line.
+func (e *ClosureError) Error() string {
+	return fmt.Sprintf("a comprehension over the row reads the variable %v from outside of it", e.Var)
+}
+
+// dependsOn reports whether the comprehension reads an unknown, and the variable may
+// be known.
+func (e *ClosureError) dependsOn(unknowns []ast.Ref) bool {
+	if !(negation{reads: e.reads}).dependsOn(unknowns) {
+		return false
+	}
+	for _, ref := range e.bound {
+		if (negation{reads: []ast.Ref{ref}}).dependsOn(unknowns) {
+			return false
+		}
+	}
+	return true
+}
+
+// closures are the comprehensions that read variables from outside, but for the
+// arguments of functions, which stay variables.
+func closures(c *ast.Compiler) []*ClosureError {
+	var out []*ClosureError
+	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
+		for _, rule := range c.Modules[name].Rules {
+			ast.WalkTerms(rule.Body, func(t *ast.Term) bool {
+				switch t.Value.(type) {
+				case *ast.SetComprehension, *ast.ArrayComprehension, *ast.ObjectComprehension:
+					out = append(out, outerVars(c, rule, t)...)
+				}
+				return false
+			})
+		}
+	}
+	return out
+}
+
+func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []*ClosureError {
+	inside, outside := map[ast.Var]bool{}, map[ast.Var]bool{}
+	collect := func(x any, into map[ast.Var]bool, skip *ast.Term) {
+		var vis *ast.GenericVisitor
+		vis = ast.NewGenericVisitor(func(x any) bool {
+			switch x := x.(type) {
+			case *ast.Expr:
+				if x.IsCall() { // the function's name is no variable
+					for _, operand := range x.Operands() {
+						vis.Walk(operand)
+					}
+					return true
+				}
+			case *ast.Term:
+				return x == skip
+			case ast.Var:
+				if !ast.ReservedVars.Contains(x) {
+					into[x] = true
+				}
+			}
+			return false
+		})
+		vis.Walk(x)
+	}
+	collect(closure.Value, inside, nil)
+	collect(rule.Body, outside, closure)
+	for _, arg := range rule.Head.Args {
+		ast.WalkVars(arg, func(v ast.Var) bool {
+			delete(inside, v)
+			return false
+		})
+	}
+	n := negation{}
+	n.visit(c, closure, map[*ast.Rule]bool{})
+	var out []*ClosureError
+	for _, v := range slices.Sorted(maps.Keys(inside)) {
+		if outside[v] && !v.IsWildcard() {
+			out = append(out, &ClosureError{closure.Location, v, boundTo(rule.Body, v), n.reads})
+		}
+	}
+	return out
+}
+
+// boundTo are the references into the input that a variable of the body equals.
+func boundTo(body ast.Body, v ast.Var) []ast.Ref {
+	var out []ast.Ref
+	for _, e := range body {
+		if !e.IsEquality() || e.Negated {
+			continue
+		}
+		for i, operand := range e.Operands() {
+			ref, ok := e.Operand(1 - i).Value.(ast.Ref)
+			if operand.Value.Compare(v) == 0 && ok && ref.HasPrefix(ast.InputRootRef) {
+				out = append(out, ref.ConstantPrefix())
+			}
+		}
+	}
+	return out
+}
+
 // wholeSets are the comparisons with a partial rule as a whole. An assignment is
 // none: it binds a variable.
 func wholeSets(c *ast.Compiler) []*SetError {

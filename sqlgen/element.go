@@ -174,3 +174,41 @@ func existsMember(p ExistsElement) (Predicate, bool) {
 	}
 	return nil, false
 }
+
+// renameElements gives another name to the elements that have the table's, which
+// would hide it.
+func renameElements(p Predicate, table string) Predicate {
+	all := func(terms []Predicate) []Predicate {
+		out := make([]Predicate, len(terms))
+		for i, t := range terms {
+			out[i] = renameElements(t, table)
+		}
+		return out
+	}
+	switch p := p.(type) {
+	case And:
+		return And(all(p))
+	case Or:
+		return Or(all(p))
+	case Not:
+		return Not{renameElements(p.Of, table)}
+	case Exists:
+		p.Where = renameElements(p.Where, table)
+		return p
+	case ExistsElement:
+		p.Where = renameElements(p.Where, table)
+		if p.Element.Table == table {
+			p.Element.Table += "_"
+			p.Where = rewrite(p.Where, func(e Expr) Expr {
+				if c, ok := e.(Column); ok && c.Table == table {
+					c.Table = p.Element.Table
+					return c
+				}
+				return e
+			})
+		}
+		return p
+	default:
+		return p
+	}
+}

@@ -237,7 +237,7 @@ func RewriteExpr(e Expr, f func(Expr) Expr) Expr { return rewriteExpr(e, f) }
 
 // Qualify puts a table name or alias in front of every column that has none.
 func Qualify(p Predicate, table string) Predicate {
-	return rewrite(p, func(e Expr) Expr {
+	return rewrite(renameElements(p, table), func(e Expr) Expr {
 		if c, ok := e.(Column); ok && c.Table == "" {
 			c.Table = table
 			return c
