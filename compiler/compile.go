@@ -100,6 +100,14 @@ func evalError(err error) error {
 			Hint: "read the value inside the comprehension: input.subject.role instead of role",
 		}
 	}
+	var index *rego.IndexError
+	if errors.As(err, &index) {
+		at := positionOf(index.Location)
+		return &Error{
+			Code: CodeReference, Position: &at, Reason: index.Error(),
+			Hint: "bind the element to a variable before the negation, or use an object",
+		}
+	}
 	return &Error{Code: CodeEval, Reason: err.Error()}
 }
 

@@ -152,6 +152,7 @@ type Query struct {
 	negations []negation
 	wholeSets []*SetError
 	closures  []*ClosureError
+	indexes   []*IndexError
 	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
 }
 
@@ -189,6 +190,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
 	q.negations, q.wholeSets, q.closures = negations(p.desugared), wholeSets(p.desugared), closures(p.desugared)
+	q.indexes = p.indexes()
 	q.probes = map[string]rego.PreparedPartialQuery{}
 	for _, n := range q.negations {
 		for _, rule := range n.rules {
@@ -261,6 +263,11 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	for _, closure := range q.closures {
 		if closure.dependsOn(unknowns) {
 			return nil, closure
+		}
+	}
+	for _, index := range q.indexes {
+		if (negation{reads: index.reads}).dependsOn(unknowns) {
+			return nil, index
 		}
 	}
 	for _, set := range q.wholeSets {

@@ -129,6 +129,66 @@ func boundTo(body ast.Body, v ast.Var) []ast.Ref {
 	return out
 }
 
+// IndexError is a known array at a place that may depend on the row, below a
+// negation: partial evaluation goes through the array's places and forgets which of
+// them it is at.
+type IndexError struct {
+	Location *ast.Location
+	reads    []ast.Ref
+}
+
+// Error is the error in one line.
+func (e *IndexError) Error() string {
+	return "an array at a place that may depend on the row, below a negation"
+}
+
+// indexes are the references into arrays by a variable, in negated expressions.
+func (p *Policy) indexes() []*IndexError {
+	var out []*IndexError
+	c := p.desugared
+	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
+		for _, rule := range c.Modules[name].Rules {
+			ast.WalkBodies(rule, func(body ast.Body) bool {
+				for _, e := range body {
+					if _, not := e.Terms.(*ast.Not); (e.Negated || not) && p.indexesArray(body, e) {
+						n := negation{}
+						n.visit(c, body, map[*ast.Rule]bool{})
+						out = append(out, &IndexError{e.Location, n.reads})
+					}
+				}
+				return false
+			})
+		}
+	}
+	return out
+}
+
+func (p *Policy) indexesArray(body ast.Body, e *ast.Expr) bool {
+	found := false
+	ast.WalkRefs(e, func(ref ast.Ref) bool {
+		if len(ref.ConstantPrefix()) == len(ref) {
+			return false
+		}
+		if ref.HasPrefix(ast.DefaultRootRef) {
+			v, err := p.data.Find(ref.ConstantPrefix()[1:])
+			_, isArray := v.(*ast.Array)
+			found = found || err == nil && isArray
+			return false
+		}
+		for _, bound := range body {
+			if !bound.IsEquality() {
+				continue
+			}
+			for i, operand := range bound.Operands() {
+				_, isArray := bound.Operand(1 - i).Value.(*ast.Array)
+				found = found || isArray && operand.Equal(ref[0])
+			}
+		}
+		return false
+	})
+	return found
+}
+
 // wholeSets are the comparisons with a partial rule as a whole. An assignment is
 // none: it binds a variable.
 func wholeSets(c *ast.Compiler) []*SetError {
