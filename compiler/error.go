@@ -45,7 +45,8 @@ const (
 	// CodeIteration: a value that a loop over the row brings out of the loop, such as
 	// first := x if some x in input.object.tags.
 	CodeIteration Code = "RF3002"
-	// CodeComprehension: an object comprehension over a value of the row.
+	// CodeComprehension: an object comprehension over a value of the row, or a
+	// comprehension over one that reads a variable from outside of it.
 	CodeComprehension Code = "RF3003"
 	// CodeWith: a with modifier on an expression that depends on the row.
 	CodeWith Code = "RF3004"

@@ -27,14 +27,13 @@ func (e *SetError) Error() string {
 // where an expression then compares values of two types.
 type ClosureError struct {
 	Location *ast.Location
-	Var      ast.Var
 	bound    []ast.Ref // what the variable may be bound to; nil where that is not seen
 	reads    []ast.Ref
 }
 
 // Error is the error in one line.
 func (e *ClosureError) Error() string {
-	return fmt.Sprintf("a comprehension over the row reads the variable %v from outside of it", e.Var)
+	return "a comprehension over the row reads a variable from outside of it"
 }
 
 // dependsOn reports whether the comprehension reads an unknown, and the variable may
@@ -106,7 +105,7 @@ func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []*ClosureErr
 	var out []*ClosureError
 	for _, v := range slices.Sorted(maps.Keys(inside)) {
 		if outside[v] && !v.IsWildcard() {
-			out = append(out, &ClosureError{closure.Location, v, boundTo(rule.Body, v), n.reads})
+			out = append(out, &ClosureError{closure.Location, boundTo(rule.Body, v), n.reads})
 		}
 	}
 	return out
