@@ -28,15 +28,11 @@ type Compilation struct {
 //
 // The error is an [Error] or [Errors] when something is refused.
 func Compile(ctx context.Context, query *rego.Query, resource *Resource, input any) (*Compilation, error) {
-	return compile(ctx, query, resource, input, nil)
+	return Explain(ctx, query, resource, input, nil)
 }
 
 // Explain is [Compile] and reports each simplification that fired.
 func Explain(ctx context.Context, query *rego.Query, resource *Resource, input any, trace func(sqlgen.Step)) (*Compilation, error) {
-	return compile(ctx, query, resource, input, trace)
-}
-
-func compile(ctx context.Context, query *rego.Query, resource *Resource, input any, trace func(sqlgen.Step)) (*Compilation, error) {
 	doc, err := newDocument(resource, input)
 	if err != nil {
 		return nil, err
@@ -71,42 +67,30 @@ func compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 	return &Compilation{residual, pred, filter}, nil
 }
 
+// unfaithfulErrors are how the refusals of package rego are told.
+var unfaithfulErrors = map[rego.Unfaithful]struct {
+	code Code
+	hint string
+}{
+	rego.MayConflict:   {CodeConflict, "write its definitions as one, with else, or with different constants as arguments"},
+	rego.WholeSet:      {CodeCompare, "test for its elements, or count it"},
+	rego.OuterVariable: {CodeComprehension, "read the value inside the comprehension: input.subject.role instead of role"},
+	rego.ArrayIndex:    {CodeReference, "bind the element to a variable before the negation, or use an object"},
+}
+
 // evalError is why partial evaluation stopped.
 func evalError(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err // not the policy's fault
 	}
-	var conflict *rego.ConflictError
-	if errors.As(err, &conflict) {
-		at := positionOf(conflict.Location)
-		return &Error{
-			Code: CodeConflict, Position: &at, Expression: conflict.Function.String(), Reason: conflict.Error(),
-			Hint: "write its definitions as one, with else, or with different constants as arguments",
+	var unfaithful *rego.UnfaithfulError
+	if errors.As(err, &unfaithful) {
+		at, say := positionOf(unfaithful.Location), unfaithfulErrors[unfaithful.Kind]
+		e := &Error{Code: say.code, Position: &at, Reason: unfaithful.Error(), Hint: say.hint}
+		if unfaithful.Subject != nil {
+			e.Expression = unfaithful.Subject.String()
 		}
-	}
-	var set *rego.SetError
-	if errors.As(err, &set) {
-		at := positionOf(set.Location)
-		return &Error{
-			Code: CodeCompare, Position: &at, Expression: set.Rule.String(), Reason: set.Error(),
-			Hint: "test for its elements, or count it",
-		}
-	}
-	var closure *rego.ClosureError
-	if errors.As(err, &closure) {
-		at := positionOf(closure.Location)
-		return &Error{
-			Code: CodeComprehension, Position: &at, Reason: closure.Error(),
-			Hint: "read the value inside the comprehension: input.subject.role instead of role",
-		}
-	}
-	var index *rego.IndexError
-	if errors.As(err, &index) {
-		at := positionOf(index.Location)
-		return &Error{
-			Code: CodeReference, Position: &at, Reason: index.Error(),
-			Hint: "bind the element to a variable before the negation, or use an object",
-		}
+		return e
 	}
 	return &Error{Code: CodeEval, Reason: err.Error()}
 }

@@ -16,34 +16,26 @@ import (
 // negation is looked for when the query is prepared: a rule is evaluated once more
 // by itself, where the error is not dropped; a function can't be, and is refused.
 
-// ConflictError is a function that may have two values below a negation.
-type ConflictError struct {
-	Location *ast.Location
-	Function ast.Ref
-}
-
-// Error is the error in one line.
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("%v may have two values, below a negation that depends on an unknown", e.Function)
-}
-
 // A negation is a rule with a negated expression below which something may
 // conflict.
 type negation struct {
 	function  bool      // its arguments may be unknown, whatever it reads
 	reads     []ast.Ref // into the input: all that the rule does
 	rules     []ast.Ref // that may have two values
-	functions []ConflictError
+	functions []*UnfaithfulError
 }
 
 // dependsOn reports whether the negated expression may depend on one of the
 // unknowns. The rule's whole body counts: a reference may reach the negation through
 // a variable.
 func (n negation) dependsOn(unknowns []ast.Ref) bool {
-	if n.function {
-		return true
-	}
-	for _, r := range n.reads {
+	return n.function || overlap(n.reads, unknowns)
+}
+
+// overlap reports whether one of the references reads an unknown, a part of one, or
+// what holds one.
+func overlap(reads, unknowns []ast.Ref) bool {
+	for _, r := range reads {
 		for _, u := range unknowns {
 			if r.HasPrefix(u) || u.HasPrefix(r) {
 				return true
@@ -70,21 +62,34 @@ func negations(c *ast.Compiler) []negation {
 			}
 			// the compiler's order of rules is that of a map
 			slices.SortFunc(n.rules, func(a, b ast.Ref) int { return a.Compare(b) })
-			slices.SortFunc(n.functions, func(a, b ConflictError) int { return a.Location.Compare(b.Location) })
-			all := negation{}
-			all.visit(c, rule, map[*ast.Rule]bool{})
-			n.reads = all.reads
+			slices.SortFunc(n.functions, func(a, b *UnfaithfulError) int { return a.Location.Compare(b.Location) })
+			n.reads = inputReads(c, rule)
 			out = append(out, n)
 		}
 	}
 	return out
 }
 
+func mayConflictBelowNot(at *ast.Location, function ast.Ref) *UnfaithfulError {
+	return &UnfaithfulError{
+		Kind: MayConflict, Location: at, Subject: function,
+		text: fmt.Sprintf("%v may have two values, below a negation that depends on an unknown", function),
+	}
+}
+
+// inputReads are the references into the input of x, and of the rules that it refers
+// to.
+func inputReads(c *ast.Compiler, x any) []ast.Ref {
+	n := negation{}
+	n.visit(c, x, map[*ast.Rule]bool{})
+	return n.reads
+}
+
 // visit collects what x, and the rules that it refers to, read and may conflict in.
 func (n *negation) visit(c *ast.Compiler, x any, seen map[*ast.Rule]bool) {
 	ast.WalkTerms(x, func(t *ast.Term) bool {
 		if oc, ok := t.Value.(*ast.ObjectComprehension); ok && !ast.IsConstant(oc.Value.Value) {
-			n.functions = append(n.functions, ConflictError{t.Location, ast.Ref{ast.StringTerm("an object comprehension")}})
+			n.functions = append(n.functions, mayConflictBelowNot(t.Location, ast.Ref{ast.StringTerm("an object comprehension")}))
 		}
 		return false
 	})
@@ -116,7 +121,7 @@ func (n *negation) rule(c *ast.Compiler, r *ast.Rule) {
 		return
 	}
 	if len(r.Head.Args) > 0 {
-		n.functions = append(n.functions, ConflictError{r.Loc(), path})
+		n.functions = append(n.functions, mayConflictBelowNot(r.Loc(), path))
 		return
 	}
 	n.rules = append(n.rules, path)

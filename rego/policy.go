@@ -150,9 +150,7 @@ type Query struct {
 	full    rego.PreparedEvalQuery
 
 	negations []negation
-	wholeSets []*SetError
-	closures  []*ClosureError
-	indexes   []*IndexError
+	refusals  []refusal
 	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
 }
 
@@ -189,8 +187,8 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	if q.full, err = rego.New(options(p.source)...).PrepareForEval(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
-	q.negations, q.wholeSets, q.closures = negations(p.desugared), wholeSets(p.desugared), closures(p.desugared)
-	q.indexes = p.indexes()
+	q.negations = negations(p.desugared)
+	q.refusals = slices.Concat(closures(p.desugared), p.indexes(), wholeSets(p.desugared))
 	q.probes = map[string]rego.PreparedPartialQuery{}
 	for _, n := range q.negations {
 		for _, rule := range n.rules {
@@ -260,19 +258,9 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 		terms[i] = ast.NewTerm(u)
 	}
 	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms)}
-	for _, closure := range q.closures {
-		if closure.dependsOn(unknowns) {
-			return nil, closure
-		}
-	}
-	for _, index := range q.indexes {
-		if (negation{reads: index.reads}).dependsOn(unknowns) {
-			return nil, index
-		}
-	}
-	for _, set := range q.wholeSets {
-		if (negation{reads: set.reads}).dependsOn(unknowns) {
-			return nil, set
+	for _, r := range q.refusals {
+		if r.dependsOn(unknowns) {
+			return nil, r.err
 		}
 	}
 	for _, n := range q.negations {
@@ -280,7 +268,7 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 			continue
 		}
 		if len(n.functions) > 0 {
-			return nil, &n.functions[0]
+			return nil, n.functions[0]
 		}
 		for _, rule := range n.rules {
 			probe := q.probes[rule.String()]

@@ -50,18 +50,13 @@ func (r *Residual) Owns(ref ast.Ref) bool { return ref.HasPrefix(r.root) }
 // members is undefined.
 func (r *Residual) Mixed(ref ast.Ref) bool {
 	if r.Owns(ref) {
-		at := 0
 		for _, full := range r.refs {
-			if full.HasPrefix(ref.ConstantPrefix()) || ref.HasPrefix(full) {
-				for _, other := range r.refs {
-					if len(other) > len(full) && other.HasPrefix(full) {
-						at++
-					}
-				}
+			if !full.HasPrefix(ref.ConstantPrefix()) && !ref.HasPrefix(full) {
+				continue
 			}
-		}
-		if at > 0 {
-			return true
+			if slices.ContainsFunc(r.refs, func(other ast.Ref) bool { return len(other) > len(full) && other.HasPrefix(full) }) {
+				return true
+			}
 		}
 		ref = ast.DefaultRootRef.Concat(ref[2:])
 	} else if _, n := r.Rules(ref); n > 0 {

@@ -8,52 +8,53 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// SetError is a partial set or object, compared as a whole, that depends on an
-// unknown: where none of its definitions is left, partial evaluation takes it for
-// undefined, and full evaluation for empty.
-type SetError struct {
+// Unfaithful is a place where partial evaluation means something else than full
+// evaluation.
+type Unfaithful uint8
+
+// The places.
+const (
+	// MayConflict: a function that may have two values below a negation, where the
+	// error is dropped.
+	MayConflict Unfaithful = iota + 1
+	// WholeSet: a partial set or object that depends on the row, compared as a whole.
+	// Where none of its definitions is left it is taken for undefined, and is empty.
+	WholeSet
+	// OuterVariable: a comprehension over the row that reads a variable from outside
+	// of it. The variable's value is put in, and a rule taken for undefined where an
+	// expression then compares values of two types.
+	OuterVariable
+	// ArrayIndex: a known array at a place that may depend on the row, below a
+	// negation. Its places are gone through, and which of them it is at forgotten.
+	ArrayIndex
+)
+
+// UnfaithfulError refuses a policy that has such a place.
+type UnfaithfulError struct {
+	Kind     Unfaithful
 	Location *ast.Location
-	Rule     ast.Ref
-	reads    []ast.Ref
+	Subject  ast.Ref // the rule or function; nil where there is none
+	text     string
 }
 
 // Error is the error in one line.
-func (e *SetError) Error() string {
-	return fmt.Sprintf("%v depends on the row and is compared as a whole", e.Rule)
+func (e *UnfaithfulError) Error() string { return e.text }
+
+// A refusal is an error that holds only where what it is about reads an unknown.
+type refusal struct {
+	reads []ast.Ref
+	bound []ast.Ref // an unknown among these excuses it
+	err   *UnfaithfulError
 }
 
-// ClosureError is a comprehension over the row that reads a variable from outside of
-// it: partial evaluation puts the variable's value in, and takes a rule for undefined
-// where an expression then compares values of two types.
-type ClosureError struct {
-	Location *ast.Location
-	bound    []ast.Ref // what the variable may be bound to; nil where that is not seen
-	reads    []ast.Ref
-}
-
-// Error is the error in one line.
-func (e *ClosureError) Error() string {
-	return "a comprehension over the row reads a variable from outside of it"
-}
-
-// dependsOn reports whether the comprehension reads an unknown, and the variable may
-// be known.
-func (e *ClosureError) dependsOn(unknowns []ast.Ref) bool {
-	if !(negation{reads: e.reads}).dependsOn(unknowns) {
-		return false
-	}
-	for _, ref := range e.bound {
-		if (negation{reads: []ast.Ref{ref}}).dependsOn(unknowns) {
-			return false
-		}
-	}
-	return true
+func (r refusal) dependsOn(unknowns []ast.Ref) bool {
+	return overlap(r.reads, unknowns) && !overlap(r.bound, unknowns)
 }
 
 // closures are the comprehensions that read variables from outside, but for the
 // arguments of functions, which stay variables.
-func closures(c *ast.Compiler) []*ClosureError {
-	var out []*ClosureError
+func closures(c *ast.Compiler) []refusal {
+	var out []refusal
 	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
 		for _, rule := range c.Modules[name].Rules {
 			ast.WalkTerms(rule.Body, func(t *ast.Term) bool {
@@ -68,7 +69,7 @@ func closures(c *ast.Compiler) []*ClosureError {
 	return out
 }
 
-func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []*ClosureError {
+func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []refusal {
 	inside, outside := map[ast.Var]bool{}, map[ast.Var]bool{}
 	collect := func(x any, into map[ast.Var]bool, skip *ast.Term) {
 		var vis *ast.GenericVisitor
@@ -100,12 +101,14 @@ func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []*ClosureErr
 			return false
 		})
 	}
-	n := negation{}
-	n.visit(c, closure, map[*ast.Rule]bool{})
-	var out []*ClosureError
+	reads := inputReads(c, closure)
+	var out []refusal
 	for _, v := range slices.Sorted(maps.Keys(inside)) {
 		if outside[v] && !v.IsWildcard() {
-			out = append(out, &ClosureError{closure.Location, boundTo(rule.Body, v), n.reads})
+			out = append(out, refusal{reads, boundTo(rule.Body, v), &UnfaithfulError{
+				Kind: OuterVariable, Location: closure.Location,
+				text: "a comprehension over the row reads a variable from outside of it",
+			}})
 		}
 	}
 	return out
@@ -128,31 +131,19 @@ func boundTo(body ast.Body, v ast.Var) []ast.Ref {
 	return out
 }
 
-// IndexError is a known array at a place that may depend on the row, below a
-// negation: partial evaluation goes through the array's places and forgets which of
-// them it is at.
-type IndexError struct {
-	Location *ast.Location
-	reads    []ast.Ref
-}
-
-// Error is the error in one line.
-func (e *IndexError) Error() string {
-	return "an array at a place that may depend on the row, below a negation"
-}
-
 // indexes are the references into arrays by a variable, in negated expressions.
-func (p *Policy) indexes() []*IndexError {
-	var out []*IndexError
+func (p *Policy) indexes() []refusal {
+	var out []refusal
 	c := p.desugared
 	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
 		for _, rule := range c.Modules[name].Rules {
 			ast.WalkBodies(rule, func(body ast.Body) bool {
 				for _, e := range body {
 					if _, not := e.Terms.(*ast.Not); (e.Negated || not) && p.indexesArray(body, e) {
-						n := negation{}
-						n.visit(c, body, map[*ast.Rule]bool{})
-						out = append(out, &IndexError{e.Location, n.reads})
+						out = append(out, refusal{inputReads(c, body), nil, &UnfaithfulError{
+							Kind: ArrayIndex, Location: e.Location,
+							text: "an array at a place that may depend on the row, below a negation",
+						}})
 					}
 				}
 				return false
@@ -190,8 +181,8 @@ func (p *Policy) indexesArray(body ast.Body, e *ast.Expr) bool {
 
 // wholeSets are the comparisons with a partial rule as a whole. An assignment is
 // none: it binds a variable.
-func wholeSets(c *ast.Compiler) []*SetError {
-	var out []*SetError
+func wholeSets(c *ast.Compiler) []refusal {
+	var out []refusal
 	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
 		ast.WalkExprs(c.Modules[name], func(e *ast.Expr) bool {
 			if !e.IsEquality() {
@@ -207,9 +198,10 @@ func wholeSets(c *ast.Compiler) []*SetError {
 				}
 				for _, r := range c.GetRulesExact(ref) {
 					if r.Head.RuleKind() == ast.MultiValue || len(r.Head.Ref()) > len(r.Head.Ref().GroundPrefix()) {
-						n := negation{}
-						n.visit(c, e, map[*ast.Rule]bool{})
-						out = append(out, &SetError{e.Location, ref, n.reads})
+						out = append(out, refusal{inputReads(c, e), nil, &UnfaithfulError{
+							Kind: WholeSet, Location: e.Location, Subject: ref,
+							text: fmt.Sprintf("%v depends on the row and is compared as a whole", ref),
+						}})
 						break
 					}
 				}
