@@ -42,7 +42,7 @@ func Explain(ctx context.Context, query *rego.Query, resource *Resource, input a
 	}
 	// all of them, also those that no row's condition will ask for: the policy was
 	// translated as if each had a value of its type
-	params, err := paramLiterals(resource.Params, input)
+	params, err := paramLiterals(resource.Params, doc.given)
 	if err != nil {
 		return nil, err
 	}
@@ -150,25 +150,17 @@ func decodeObject(text []byte) (map[string]any, error) {
 	return obj, nil
 }
 
-// paramLiterals are the input's values of the parameters, by name.
-func paramLiterals(params []Param, input any) (lits map[string]sqlgen.Literal, err error) {
-	if len(params) == 0 {
-		return nil, nil
-	}
+// paramLiterals are the values that the input gives for the parameters, by name.
+func paramLiterals(params []Param, given []any) (lits map[string]sqlgen.Literal, err error) {
 	defer caught(&err, func(e *Error) *Error { return e })
-	plain, err := toObject(input)
-	if err != nil {
-		return nil, err
-	}
-	doc, err := ast.InterfaceToValue(plain)
-	if err != nil {
-		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
-	}
-	lits = map[string]sqlgen.Literal{}
-	for _, p := range params {
-		v, err := doc.Find(p.Path[1:])
-		if err != nil {
+	lits = make(map[string]sqlgen.Literal, len(params))
+	for i, p := range params {
+		if _, none := given[i].(missing); none {
 			return nil, &Error{Code: CodeParam, Reason: fmt.Sprintf("the input has no %v, which the schema makes a parameter of type %v", p.Path, p.Type)}
+		}
+		v, err := ast.InterfaceToValue(given[i])
+		if err != nil {
+			return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
 		}
 		if lits[p.Path.String()], err = paramLiteral(p, v); err != nil {
 			return nil, err

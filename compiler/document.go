@@ -24,7 +24,11 @@ type document struct {
 	known    ast.Value
 	unknowns []ast.Ref
 	columns  map[string]bool
+	given    []any // what the input has in the place of each parameter; missing{} for none
 }
+
+// missing is what the input has where it has nothing, as opposed to null.
+type missing struct{}
 
 // isColumn reports whether the resource has a column of the name.
 func (d *document) isColumn(name string) bool { return d.columns[name] }
@@ -56,15 +60,17 @@ func newDocument(r *Resource, input any) (*document, error) {
 			d.columns[f.Column.Name] = true
 			d.unknowns = append(d.unknowns, ref)
 		}
-		if err := place(tree, ref, leaf, CodeInput); err != nil {
+		if _, err := place(tree, ref, leaf, CodeInput); err != nil {
 			return nil, err
 		}
 	}
 	for i := range r.Params {
 		p := &r.Params[i]
-		if err := place(tree, p.Path, &node{param: p}, CodeParam); err != nil {
+		given, err := place(tree, p.Path, &node{param: p}, CodeParam)
+		if err != nil {
 			return nil, err
 		}
+		d.given = append(d.given, given)
 		d.unknowns = append(d.unknowns, p.Path)
 	}
 	d.root, err = newNode(tree)
@@ -111,20 +117,24 @@ func toObject(input any) (map[string]any, error) {
 }
 
 // place puts a leaf into the tree, copying the maps on its way, which are the
-// caller's.
-func place(tree map[string]any, ref ast.Ref, leaf *node, code Code) error {
+// caller's, and returns what was there.
+func place(tree map[string]any, ref ast.Ref, leaf *node, code Code) (was any, err error) {
 	path := ref[1:]
 	for i, t := range path {
 		key := string(t.Value.(ast.String))
 		if i == len(path)-1 {
+			was, given := tree[key]
+			if !given {
+				was = missing{}
+			}
 			tree[key] = leaf
-			return nil
+			return was, nil
 		}
 		next := map[string]any{}
 		if have := tree[key]; have != nil {
 			obj, err := toObject(have) // a struct, perhaps
 			if err != nil {
-				return &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+2], ref)}
+				return nil, &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+2], ref)}
 			}
 			for k, sub := range obj {
 				next[k] = sub
@@ -133,7 +143,7 @@ func place(tree map[string]any, ref ast.Ref, leaf *node, code Code) error {
 		tree[key] = next
 		tree = next
 	}
-	return nil
+	return missing{}, nil
 }
 
 // newNode turns the tree into nodes: a subtree without a leaf is one known value.
