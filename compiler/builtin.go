@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ type symbolic func(args []operand) value
 
 var symbolics map[string]symbolic
 
-func init() { // the table refers to functions that refer to it
+func init() { // the tables refer to functions that refer to them
 	symbolics = map[string]symbolic{
 		"equal": comparison(sqlgen.EQ),
 		"neq":   comparison(sqlgen.NE),
@@ -45,6 +46,9 @@ func init() { // the table refers to functions that refer to it
 
 		"object.get": objectGet,
 		"count":      count,
+	}
+	for _, family := range []map[string]symbolic{textBuiltins, numberBuiltins, timeBuiltins, collectionBuiltins} {
+		maps.Copy(symbolics, family)
 	}
 }
 

@@ -73,6 +73,8 @@ func TypeOf(e Expr) Type {
 		return TypeOf(e.Of).Elem()
 	case ZeroBased, Length:
 		return Type{Kind: KindInt}
+	case Call:
+		return e.typeOf()
 	default:
 		return Type{Kind: KindJSONB}
 	}
@@ -87,6 +89,8 @@ func Nullable(e Expr) bool {
 		return false
 	case JSONGet, JSONString, ArrayGet:
 		return true
+	case Call:
+		return e.nullable()
 	case Length:
 		return TypeOf(e.Of) == (Type{Kind: KindJSONB}) || Nullable(e.Of)
 	default:
@@ -94,7 +98,7 @@ func Nullable(e Expr) bool {
 	}
 }
 
-// operand is what a computed expression is of; nil for columns and arguments.
+// operand is what a computed expression is of; nil for columns, arguments and calls.
 // Every computed expression is NULL exactly when its operand is, but [JSONArray],
 // which never is, and [JSONGet], [JSONString], [Length] and [ArrayGet], which may be
 // when it is not.
@@ -148,6 +152,8 @@ func rewriteExpr(e Expr, f func(Expr) Expr) Expr {
 		e = Length{rewriteExpr(x.Of, f)}
 	case ArrayGet:
 		e = ArrayGet{rewriteExpr(x.Of, f), x.Index}
+	case Call:
+		e = x.rewritten(f)
 	}
 	return f(e)
 }

@@ -163,6 +163,8 @@ func appendExpr(b []byte, e Expr) []byte {
 		name = "(length "
 	case ArrayGet:
 		name = "(element " + strconv.FormatInt(e.Index, 10) + " "
+	case Call:
+		return e.appendTo(b)
 	}
 	b = appendExpr(append(b, name...), operand(e))
 	return append(b, ')')

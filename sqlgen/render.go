@@ -246,12 +246,10 @@ func (r *renderer) compare(p Compare) {
 
 const byBytes = ` COLLATE "C"`
 
-// textColumns reports whether two columns meet whose collations may differ:
-// PostgreSQL would not know by which to compare.
+// textColumns reports whether two texts meet that are made of columns whose collations
+// may differ: PostgreSQL would not know by which to compare.
 func textColumns(a, b Expr) bool {
-	x, okA := a.(Column)
-	y, okB := b.(Column)
-	return okA && okB && x.Type.Kind == KindText && y.Type.Kind == KindText && x != y
+	return collated(a) && collated(b) && !sameExpr(a, b)
 }
 
 // match writes LIKE where the text looked for is known, because that can use an
@@ -347,6 +345,8 @@ func open(e Expr) bool {
 	switch e := e.(type) {
 	case JSONGet, JSONString:
 		return true
+	case Call:
+		return e.open()
 	case Text:
 		return TypeOf(e.Of) == Type{Kind: KindText} && open(e.Of)
 	default:
@@ -413,6 +413,8 @@ func (r *renderer) expr(e Expr) {
 		r.length(e)
 	case ArrayGet:
 		r.arrayGet(e)
+	case Call:
+		r.apply(e)
 	case ZeroBased:
 		r.WriteByte('(')
 		r.expr(e.Of)

@@ -50,6 +50,8 @@ func wholeExpr(e Expr) bool {
 		return true
 	case Literal:
 		return e.Value != nil
+	case Call:
+		return e.Of != nil && len(e.Args) == e.Of.arity() && !anyOf(e.Args, func(a Expr) bool { return !wholeExpr(a) })
 	case JSONGet:
 		return wholeExpr(e.Of) && wholeExpr(e.Key)
 	default:
