@@ -29,6 +29,9 @@ func CheckName(s string) error {
 	return nil
 }
 
+// QuoteName is a possibly qualified name as SQL has it, quoted where it must be.
+func QuoteName(s string) string { return quoteName(s) }
+
 // quoteName renders a possibly qualified name, quoted where SQL demands it.
 func quoteName(s string) string {
 	var b strings.Builder

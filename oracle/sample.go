@@ -1,0 +1,105 @@
+package oracle
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// Rows reads all rows of the case's table for which a condition is true; of an empty
+// one, all.
+func Rows(ctx context.Context, db DB, c Case, where string) ([]Row, error) {
+	if where == "" {
+		where = "TRUE"
+	}
+	return c.rows(ctx, db, sqlgen.QuoteName(c.Resource.Table), where, 0, nil)
+}
+
+// Sample reads at most n rows of the case's table: of the rows anywhere, and of those
+// that the filter selects, since a policy that allows little would leave few of them
+// among the others. It samples whole pages of a large table, and so reads little of
+// it.
+func Sample(ctx context.Context, db DB, c Case, n int) ([]Row, error) {
+	from, err := c.sampled(ctx, db, n)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.rows(ctx, db, from, "TRUE", n-n/3, nil)
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.compile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	where, args := f.SQL(1)
+	selected, err := c.rows(ctx, db, sqlgen.QuoteName(c.Resource.Table), where, max(1, n-len(rows)), args)
+	if err != nil {
+		return nil, err
+	}
+	have := map[string]bool{}
+	for _, r := range rows {
+		have[r.Key] = true
+	}
+	for _, r := range selected {
+		if !have[r.Key] {
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+// sampled is the table, or a sample of its pages where it has far more than n rows.
+func (c Case) sampled(ctx context.Context, db DB, n int) (string, error) {
+	table := sqlgen.QuoteName(c.Resource.Table)
+	rows, err := db.Query(ctx, "SELECT CASE WHEN relkind = 'r' THEN greatest(reltuples, 0) ELSE 0 END::bigint FROM pg_class WHERE oid = to_regclass($1)", table)
+	if err != nil {
+		return "", fmt.Errorf("looking up table %s: %w", table, err)
+	}
+	size, err := pgx.CollectOneRow(rows, pgx.RowTo[int64])
+	if err != nil {
+		return "", fmt.Errorf("looking up table %s: %w", table, err)
+	}
+	if size < 10*int64(n) {
+		return table, nil
+	}
+	const spare = 2 // pages differ in how many rows they have
+	return fmt.Sprintf("%s TABLESAMPLE SYSTEM (%g)", table, 100*spare*float64(n)/float64(size)), nil
+}
+
+// rows reads rows and their documents; at most limit, unless that is 0.
+func (c Case) rows(ctx context.Context, db DB, from, where string, limit int, args []any) ([]Row, error) {
+	document, err := c.Resource.DocumentSQL()
+	if err != nil {
+		return nil, err
+	}
+	table := sqlgen.QuoteName(c.Resource.Table)
+	sql := fmt.Sprintf("SELECT %s, %s, to_jsonb(%s.*) FROM %s WHERE %s", c.key(), document, table[strings.LastIndexByte(table, '.')+1:], from, where)
+	if limit > 0 {
+		sql += fmt.Sprintf(" LIMIT %d", limit)
+	}
+	result, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading rows of %s: %w", table, err)
+	}
+	var out []Row
+	var row Row
+	var text string
+	_, err = pgx.ForEachRow(result, []any{&row.Key, &text, &row.Columns}, func() error {
+		row.Document, err = ast.ValueFromReader(strings.NewReader(text))
+		if err != nil {
+			return fmt.Errorf("the document of a row is no JSON: %w", err)
+		}
+		out = append(out, row)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading rows of %s: %w", table, err)
+	}
+	return out, nil
+}
