@@ -12,11 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/open-policy-agent/opa/v1/ast"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rowfence/rowfence/compiler"
 	"github.com/rowfence/rowfence/rego"
@@ -129,17 +131,29 @@ func (c Case) compare(ctx context.Context, f sqlgen.Filter, rows []Row, selected
 	if err != nil {
 		return nil, fmt.Errorf("reading the input: %w", err)
 	}
+	allowed := make([]bool, len(rows))
+	var work errgroup.Group
+	size := max(1, len(rows)/(4*runtime.GOMAXPROCS(0)))
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for from := 0; from < len(rows); from += size {
+		work.Go(func() (err error) {
+			for i := from; i < min(from+size, len(rows)) && err == nil; i++ {
+				allowed[i], err = c.allows(ctx, known, rows[i].Document)
+			}
+			return err
+		})
+	}
+	if err := work.Wait(); err != nil {
+		return nil, err
+	}
 	for i, row := range rows {
-		allowed, err := c.allows(ctx, known, row.Document)
 		switch {
-		case err != nil:
-			return nil, err
-		case allowed && !selected(i):
+		case allowed[i] && !selected(i):
 			report.Lost = append(report.Lost, row)
-		case !allowed && selected(i):
+		case !allowed[i] && selected(i):
 			report.Leaked = append(report.Leaked, row)
 		}
-		if allowed {
+		if allowed[i] {
 			report.Allowed = append(report.Allowed, row)
 		}
 	}

@@ -20,38 +20,25 @@ func Rows(ctx context.Context, db DB, c Case, where string) ([]Row, error) {
 	return c.rows(ctx, db, sqlgen.QuoteName(c.Resource.Table), where, 0, nil)
 }
 
-// Sample reads at most n rows of the case's table: of the rows anywhere, and of those
-// that the filter selects, since a policy that allows little would leave few of them
-// among the others. It samples whole pages of a large table, and so reads little of
-// it.
+// Sample reads at most n rows of the case's table, from anywhere in it. It samples
+// whole pages of a large table, and so reads little of it.
 func Sample(ctx context.Context, db DB, c Case, n int) ([]Row, error) {
 	from, err := c.sampled(ctx, db, n)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := c.rows(ctx, db, from, "TRUE", n-n/3, nil)
-	if err != nil {
-		return nil, err
-	}
+	return c.rows(ctx, db, from, "TRUE", n, nil)
+}
+
+// SampleSelected reads at most n rows that the filter selects: a policy that allows
+// little leaves few of them in a [Sample].
+func SampleSelected(ctx context.Context, db DB, c Case, n int) ([]Row, error) {
 	f, err := c.compile(ctx)
 	if err != nil {
 		return nil, err
 	}
 	where, args := f.SQL(1)
-	selected, err := c.rows(ctx, db, sqlgen.QuoteName(c.Resource.Table), where, max(1, n-len(rows)), args)
-	if err != nil {
-		return nil, err
-	}
-	have := map[string]bool{}
-	for _, r := range rows {
-		have[r.Key] = true
-	}
-	for _, r := range selected {
-		if !have[r.Key] {
-			rows = append(rows, r)
-		}
-	}
-	return rows, nil
+	return c.rows(ctx, db, sqlgen.QuoteName(c.Resource.Table), where, n, args)
 }
 
 // sampled is the table, or a sample of its pages where it has far more than n rows.

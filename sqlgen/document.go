@@ -78,7 +78,7 @@ func (r *renderer) document(parts []Part, depth int) {
 }
 
 func (r *renderer) key(key string) {
-	r.binder.bind(&r.Builder, String(key), true)
+	r.binder.bind(&r.Builder, String(key), false)
 	r.WriteString(", ")
 }
 

@@ -2,13 +2,17 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence/internal/demo"
+	"github.com/rowfence/rowfence/internal/postgres"
 )
 
 // demoSeed makes the demo data the same everywhere.
@@ -25,7 +29,36 @@ func (m *Main) loadDemo(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	m.people = result.People
-	return demo.WriteTokens(m.config.DataDir, result.People)
+	if err := demo.WriteTokens(m.config.DataDir, result.People); err != nil {
+		return err
+	}
+	return m.writeInputs(ctx, pool)
+}
+
+// inputsDir holds, for each of the demo's people, what the policy knows of a request.
+const inputsDir = "demo-inputs"
+
+// writeInputs writes the people's input documents, for rowfence verify and explain.
+func (m *Main) writeInputs(ctx context.Context, pool *pgxpool.Pool) error {
+	dir := filepath.Join(m.config.DataDir, inputsDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("making the directory of inputs: %w", err)
+	}
+	store := postgres.NewDB(pool)
+	for _, p := range m.people {
+		session, err := store.Session(ctx, p.Token)
+		if err != nil {
+			return fmt.Errorf("reading the session of %s: %w", p.Name, err)
+		}
+		text, err := json.MarshalIndent(session.Subject.Input(), "", "  ")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, p.Name+".json"), append(text, '\n'), 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("writing the input of %s: %w", p.Name, err)
+		}
+	}
+	return nil
 }
 
 // warnOfDemo says that the demo's tokens, which whoever has this program knows,
@@ -54,5 +87,10 @@ func (m *Main) introduce() {
 	for _, p := range m.people {
 		fmt.Fprintf(w, "\n%s: %s\n  token %s\n  curl -s -H 'Coder-Session-Token: %s' '%s'\n", p.Name, p.Description, p.Token, p.Token, url)
 	}
-	fmt.Fprintln(w)
+	database := "…"
+	if m.config.DatabaseURL == "" {
+		database = "'" + m.url + "'"
+	}
+	fmt.Fprintf(w, "\nThe SQL against OPA, on these rows:\n  bin/rowfence verify -p policies/authz.rego -s policies/schema.yaml -i %s --database-url %s\n\n",
+		filepath.Join(m.config.DataDir, inputsDir), database)
 }

@@ -68,6 +68,7 @@ type Main struct {
 	addr    string // set before ready is closed
 	people  []demo.Person
 	others  string // how to come by other demo data
+	url     string // of the database
 	err     error  // set before ended is closed
 }
 
@@ -140,6 +141,7 @@ func (m *Main) run(ctx context.Context) (err error) {
 		return m.unlessStopped(ctx, err)
 	}
 	defer func() { err = errors.Join(err, closeDatabase()) }()
+	m.url = url
 	pool, err := postgres.Open(ctx, url)
 	if err != nil {
 		return err

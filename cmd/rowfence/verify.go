@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/rowfence/rowfence"
+	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/verify"
+	"github.com/rowfence/rowfence/rego"
+)
+
+// verification is what verify is asked for.
+type verification struct {
+	policies, resources, inputs []string
+	schema, query, database     string
+	key, format                 string
+	sample, generate            int
+	seed                        uint64
+	timeout                     time.Duration
+	quiet                       bool
+}
+
+func verifyCommand() *cobra.Command {
+	var v verification
+	cmd := &cobra.Command{
+		Use:   "verify --policy P --schema S --inputs DIR --database-url URL",
+		Short: "Hold the SQL against OPA on rows of a database",
+		Long: `verify takes rows from your database, lets OPA decide on each with the row's document
+in the place of the unknown, and compares with what the SQL selects, for each resource
+and input. It reports the rows that leak (the SQL selects them, and OPA does not allow
+them) and those that are lost, with a small example of each difference.
+
+It reads in transactions that can't write. It looks at a sample of the rows, and at
+rows that the filter selects. With --generate it also makes rows, from hostile values
+and the policy's own constants, which no table ever holds.
+
+Exit codes: 0 no difference, 1 a difference or a failure, 2 the policy or schema is
+refused, for at least one input.`,
+		Example: `  rowfence verify -p policies -s policies/schema.yaml -i inputs --database-url postgres://reader@db/app
+  rowfence verify -p policy.rego -s schema.yaml -r document -i alice.json --sample 100000
+  rowfence verify -p policy.rego -s schema.yaml -i inputs --sample 0 --generate 10000 --format junit`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return v.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVarP(&v.policies, "policy", "p", nil, "Rego file, data document, bundle (.tar.gz) or directory; may be repeated")
+	f.StringVarP(&v.schema, "schema", "s", "", "schema file: how rows look to the policy")
+	f.StringArrayVarP(&v.resources, "resource", "r", nil, "resource of the schema; may be repeated (default all)")
+	f.StringVarP(&v.query, "query", "q", rowfence.DefaultQuery, "rule that allows")
+	f.StringArrayVarP(&v.inputs, "inputs", "i", nil, "input document, JSON, or a directory of them (*.json); may be repeated")
+	f.StringVar(&v.database, "database-url", "", "PostgreSQL to read, by default that of the variable ROWFENCE_DATABASE_URL")
+	f.IntVar(&v.sample, "sample", 10000, "how many rows to look at, for each resource; 0 for none")
+	f.IntVar(&v.generate, "generate", 0, "how many rows to make, for each resource and input")
+	f.Uint64Var(&v.seed, "seed", 0, "seed of the rows that are made (default random, and printed)")
+	f.StringVar(&v.key, "key", "", "SQL expression that names a row, such as id (default its place, which views don't have)")
+	f.StringVarP(&v.format, "format", "f", "text", "text, json or junit")
+	f.DurationVar(&v.timeout, "timeout", 10*time.Minute, "how long it may take")
+	f.BoolVar(&v.quiet, "quiet", false, "no progress on standard error")
+	for _, name := range []string{"policy", "schema", "inputs"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the name is one of the flags above
+		}
+	}
+	return cmd
+}
+
+// errDiffers ends the command after the report has said why.
+var errDiffers = errors.New("the SQL and OPA disagree, or a check failed; see the report")
+
+func (v *verification) run(ctx context.Context, out, progress io.Writer) error {
+	print := map[string]func(*verify.Report, io.Writer) error{
+		"text": (*verify.Report).Text, "json": (*verify.Report).JSON, "junit": (*verify.Report).JUnit,
+	}[v.format]
+	switch {
+	case print == nil:
+		return fmt.Errorf("--format %s: want text, json or junit", v.format)
+	case v.sample < 0 || v.generate < 0 || v.sample+v.generate == 0:
+		return errors.New("--sample and --generate: want one of them above 0, and none below")
+	}
+	if v.database == "" {
+		v.database = os.Getenv("ROWFENCE_DATABASE_URL")
+	}
+	if v.database == "" {
+		return errors.New("--database-url is needed, or the variable ROWFENCE_DATABASE_URL")
+	}
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	config, err := v.config(ctx)
+	if err != nil {
+		return refused(err, false)
+	}
+	if !v.quiet {
+		config.Progress = progress
+	}
+	conn, err := pgx.Connect(ctx, v.database)
+	if err != nil {
+		return fmt.Errorf("connecting to the database: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+	if config.Generate > 0 && config.Progress != nil {
+		fmt.Fprintf(config.Progress, "seed of the rows that are made: %d\n", config.Seed)
+	}
+	report, err := verify.Run(ctx, conn, config)
+	if err != nil {
+		return err
+	}
+	if err := print(report, out); err != nil {
+		return err
+	}
+	if report.Count(verify.Differs)+report.Count(verify.Failed) > 0 {
+		return errDiffers
+	}
+	for _, c := range report.Checks {
+		if c.Status == verify.Refused {
+			return errRefused
+		}
+	}
+	return nil
+}
+
+// errRefused ends the command with its code after the report has said what is refused.
+var errRefused = &refusedError{}
+
+func (v *verification) config(ctx context.Context) (config verify.Config, err error) {
+	config = verify.Config{Query: v.query, Sample: v.sample, Generate: v.generate, Key: v.key, Seed: v.seed}
+	if v.seed == 0 {
+		config.Seed = rand.Uint64()
+	}
+	text, err := os.ReadFile(v.schema)
+	if err != nil {
+		return config, fmt.Errorf("reading schema: %w", err)
+	}
+	schema, err := compiler.ParseSchema(text)
+	if err != nil {
+		return config, err
+	}
+	names := v.resources
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(schema.Resources))
+	}
+	for _, name := range names {
+		r, err := schema.Resource(name)
+		if err != nil {
+			return config, err
+		}
+		config.Resources = append(config.Resources, r)
+	}
+	if config.Inputs, err = readInputs(v.inputs); err != nil {
+		return config, err
+	}
+	config.Policy, err = rego.Load(ctx, rego.Paths(v.policies...))
+	if err != nil {
+		return config, fmt.Errorf("loading policies: %w", err)
+	}
+	return config, nil
+}
+
+// readInputs reads input documents: files, and those in directories.
+func readInputs(paths []string) ([]verify.Input, error) {
+	var out []verify.Input
+	for _, path := range paths {
+		files := []string{path}
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading inputs: %w", err)
+		}
+		if info.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(path, "*.json")); err != nil {
+				return nil, fmt.Errorf("reading inputs: %w", err)
+			}
+			if len(files) == 0 {
+				return nil, fmt.Errorf("reading inputs: %s has no *.json", path)
+			}
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, fmt.Errorf("reading inputs: %w", err)
+			}
+			doc, err := compiler.DecodeInput(text)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", file, err)
+			}
+			out = append(out, verify.Input{Name: strings.TrimSuffix(filepath.Base(file), ".json"), Document: doc})
+		}
+	}
+	return out, nil
+}
