@@ -9,11 +9,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/limit"
 	"github.com/rowfence/rowfence/policies"
 )
 
+// maxHeap is the memory that the command gives a compilation, unless it is told
+// otherwise.
+const maxHeap = 1 << 30
+
 // Whatever the policy, the schema and the input are, there is a filter or a coded
-// error, and nothing panics.
+// error, within the limits of time and memory, and nothing panics.
 func FuzzCompile(f *testing.F) {
 	const schema = `{resources: {r: {table: t, fields: {u: {column: u, type: uuid}, s: {column: s, type: text, "null": ""}, n: {column: n, type: int, absent: true}, ts: {column: ts, type: timestamptz}, j: {column: j, type: jsonb}, a: {column: a, type: "text[]"}}}}}`
 	bundled, err := fs.ReadFile(policies.FS, "authz.rego")
@@ -36,7 +41,11 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, policy, schema, input string) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		c, err := compile(ctx, policy, schema, input)
+		var c *compiler.Compilation
+		err := limit.Run(ctx, maxHeap, func(ctx context.Context) (err error) {
+			c, err = compile(ctx, policy, schema, input)
+			return err
+		})
 		if err != nil {
 			require.Nil(t, c)
 			errs := compiler.AsErrors(err)

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/rowfence/rowfence"
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/limit"
 	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
 )
@@ -28,7 +30,36 @@ type request struct {
 	query    string
 	input    string
 	argStart int
-	timeout  time.Duration
+	bounds
+}
+
+// bounds are how long a command may take, and how much memory.
+type bounds struct {
+	timeout time.Duration
+	memory  uint64 // MiB
+}
+
+func (b *bounds) flags(f *pflag.FlagSet, timeout time.Duration) {
+	f.DurationVar(&b.timeout, "timeout", timeout, "how long it may take")
+	f.Uint64Var(&b.memory, "memory", 1024, "how much memory it may take, in MiB of heap")
+}
+
+var errSlow = errors.New("it takes longer")
+
+// within does the work of a command within its bounds. They hold for any policy, schema
+// and input: what OPA does not interrupt is left behind when the command ends.
+func (b *bounds) within(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	err := limit.Run(ctx, b.memory<<20, work)
+	switch {
+	case errors.Is(err, limit.ErrMemory):
+		return fmt.Errorf("%w (--memory gives it more)", err)
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		return fmt.Errorf("%w than %v (--timeout gives it more)", errSlow, b.timeout)
+	default:
+		return err
+	}
 }
 
 func (r *request) flags(cmd *cobra.Command) {
@@ -39,7 +70,7 @@ func (r *request) flags(cmd *cobra.Command) {
 	f.StringVarP(&r.query, "query", "q", rowfence.DefaultQuery, "rule that allows")
 	f.StringVarP(&r.input, "input", "i", "", "input document, JSON: what is known of the request; - reads standard input")
 	f.IntVar(&r.argStart, "arg-start", 1, "number of the first placeholder")
-	f.DurationVar(&r.timeout, "timeout", 30*time.Second, "how long it may take")
+	r.bounds.flags(f, 30*time.Second)
 	for _, name := range []string{"policy", "schema", "resource", "input"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the name is one of the flags above
@@ -60,13 +91,23 @@ func (r *request) run(cmd *cobra.Command, trace func(sqlgen.Step)) (*compiler.Co
 	if r.argStart < 1 || r.argStart > 65535 {
 		return nil, usageError(fmt.Sprintf("--arg-start %d: want a number from 1 to 65535", r.argStart))
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), r.timeout)
-	defer cancel()
+	var c *compiler.Compilation
+	err := r.within(cmd.Context(), func(ctx context.Context) (err error) {
+		c, err = r.compile(ctx, cmd.InOrStdin(), trace)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (r *request) compile(ctx context.Context, stdin io.Reader, trace func(sqlgen.Step)) (*compiler.Compilation, error) {
 	schema, err := os.ReadFile(r.schema)
 	if err != nil {
 		return nil, fmt.Errorf("reading schema: %w", err)
 	}
-	text, err := r.readInput(cmd.InOrStdin())
+	text, err := r.readInput(stdin)
 	if err != nil {
 		return nil, fmt.Errorf("reading input: %w", err)
 	}
@@ -149,7 +190,7 @@ func describe(e *compiler.Error) string {
 func refused(err error, asJSON bool) error {
 	var usage usageError
 	var file *fs.PathError
-	if errors.As(err, &usage) || errors.As(err, &file) {
+	if errors.As(err, &usage) || errors.As(err, &file) || errors.Is(err, limit.ErrMemory) || errors.Is(err, errSlow) {
 		return err
 	}
 	if errs := rowfence.Errors(err); len(errs) > 0 {

@@ -29,8 +29,8 @@ type verification struct {
 	key, format                 string
 	sample, generate            int
 	seed                        uint64
-	timeout                     time.Duration
 	quiet                       bool
+	bounds
 }
 
 func verifyCommand() *cobra.Command {
@@ -54,7 +54,9 @@ refused, for at least one input.`,
   rowfence verify -p policy.rego -s schema.yaml -i inputs --sample 0 --generate 10000 --format junit`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return v.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return v.within(cmd.Context(), func(ctx context.Context) error {
+				return v.run(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -69,7 +71,7 @@ refused, for at least one input.`,
 	f.Uint64Var(&v.seed, "seed", 0, "seed of the rows that are made (default random, and printed)")
 	f.StringVar(&v.key, "key", "", "SQL expression that names a row, such as id (default its place, which views don't have)")
 	f.StringVarP(&v.format, "format", "f", "text", "text, json or junit")
-	f.DurationVar(&v.timeout, "timeout", 10*time.Minute, "how long it may take")
+	v.bounds.flags(f, 10*time.Minute)
 	f.BoolVar(&v.quiet, "quiet", false, "no progress on standard error")
 	for _, name := range []string{"policy", "schema", "inputs"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
@@ -98,8 +100,6 @@ func (v *verification) run(ctx context.Context, out, progress io.Writer) error {
 	if v.database == "" {
 		return errors.New("--database-url is needed, or the variable ROWFENCE_DATABASE_URL")
 	}
-	ctx, cancel := context.WithTimeout(ctx, v.timeout)
-	defer cancel()
 	config, err := v.config(ctx)
 	if err != nil {
 		return refused(err, false)
