@@ -253,5 +253,3 @@ func likely(rng *rand.Rand, from []cell) cell {
 	}
 	return pick(rng, from)
 }
-
-func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }
