@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -163,16 +162,9 @@ type fixture struct {
 	rows      map[string][]Row
 }
 
-var shared struct {
-	sync.Once
-	*fixture
-}
-
-// newFixture is the table that all tests read.
+// newFixture is the table with 200 rows, the same each time.
 func newFixture(t testing.TB) *fixture {
-	shared.Do(func() { shared.fixture = makeFixture(t, pgtest.New(t), rand.New(rand.NewPCG(7, 7)), 200) })
-	require.NotNil(t, shared.fixture, "another test could not make the table")
-	return shared.fixture
+	return makeFixture(t, pgtest.New(t), rand.New(rand.NewPCG(7, 7)), 200)
 }
 
 // makeFixture makes the table and fills it. What the rows' documents are is said three

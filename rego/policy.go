@@ -18,8 +18,9 @@ import (
 // Policy is a set of compiled modules and their data. It is immutable, and safe
 // for concurrent use.
 type Policy struct {
-	source    *ast.Compiler // as written: what full evaluation means
-	desugared *ast.Compiler // without else, which partial evaluation leaves whole
+	modules   map[string]*ast.Module // as parsed
+	source    *ast.Compiler          // as written: what full evaluation means
+	desugared *ast.Compiler          // without else, which partial evaluation leaves whole
 	store     storage.Store
 	data      ast.Value
 	nested    []nestedRule // rules with several variable keys
@@ -38,7 +39,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	if len(s.modules) == 0 {
 		return nil, errors.New("no policy: no Rego file is there")
 	}
-	p := &Policy{store: inmem.NewFromObject(s.data), namespace: freeNamespace(s.modules)}
+	p := &Policy{modules: s.modules, store: inmem.NewFromObject(s.data), namespace: freeNamespace(s.modules)}
 	var err error
 	if p.data, err = ast.InterfaceToValue(s.data); err != nil {
 		return nil, fmt.Errorf("reading data documents: %w", err)
@@ -103,6 +104,18 @@ func mapValues(modules map[string]*ast.Module) []*ast.Module {
 	}
 	return out
 }
+
+// Modules are copies of the modules by their names, as they were written.
+func (p *Policy) Modules() map[string]*ast.Module {
+	out := make(map[string]*ast.Module, len(p.modules))
+	for name, m := range p.modules {
+		out[name] = m.Copy()
+	}
+	return out
+}
+
+// Data is the data document that the policy was loaded with.
+func (p *Policy) Data() ast.Value { return p.data }
 
 // Reads reports whether the policy mentions a document at, above or below ref.
 func (p *Policy) Reads(ref ast.Ref) bool {
