@@ -117,6 +117,29 @@ func (p *Policy) Modules() map[string]*ast.Module {
 // Data is the data document that the policy was loaded with.
 func (p *Policy) Data() ast.Value { return p.data }
 
+// Constants are the scalars and ground collections that stand in the policy's rules.
+func (p *Policy) Constants() []ast.Value {
+	found := ast.NewSet()
+	for _, m := range p.source.Modules {
+		for _, r := range m.Rules {
+			ast.WalkTerms(r, func(t *ast.Term) bool {
+				switch t.Value.(type) {
+				case ast.Null, ast.Boolean, ast.Number, ast.String, *ast.Array, ast.Object, ast.Set:
+					if t.IsGround() {
+						found.Add(t)
+					}
+				case ast.Ref:
+					return true // its keys are names
+				}
+				return false
+			})
+		}
+	}
+	out := make([]ast.Value, 0, found.Len())
+	found.Foreach(func(t *ast.Term) { out = append(out, t.Value) })
+	return out
+}
+
 // Reads reports whether the policy mentions a document at, above or below ref.
 func (p *Policy) Reads(ref ast.Ref) bool {
 	found := false

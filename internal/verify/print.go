@@ -62,9 +62,19 @@ func (e *Example) String() string {
 		line("at", e.Position.String())
 	}
 	line("policy", e.Policy)
-	line("input", e.Input.String())
-	line("document", e.Document.String())
+	line("input", compact(e.Input))
+	line("document", compact(e.Document))
 	line("SQL", e.SQL)
+	return b.String()
+}
+
+func compact(v any) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Sprint(v)
+	}
 	return b.String()
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,8 +72,8 @@ type Example struct {
 	Key      string             `json:"key,omitempty"`
 	Position *compiler.Position `json:"position,omitempty"` // in the policy
 	Policy   string             `json:"policy,omitempty"`   // what is left of it that shows the difference
-	Input    ast.Value          `json:"input"`
-	Document ast.Value          `json:"document"`
+	Input    any                `json:"input"`
+	Document any                `json:"document"`
 	SQL      string             `json:"sql"`
 }
 
@@ -188,7 +189,32 @@ func (c Config) compare(ctx context.Context, tx pgx.Tx, at oracle.Case, rows []o
 		return err
 	}
 	check.add(report)
+	if c.Generate > 0 {
+		made, err := c.made(ctx, tx, at)
+		if err != nil {
+			return err
+		}
+		check.Made = made.Rows
+		check.add(made)
+		report.Leaked, report.Lost = append(made.Leaked, report.Leaked...), append(made.Lost, report.Lost...)
+	}
 	return c.example(ctx, tx, at, report, check)
+}
+
+// made compares rows that are made of hostile values, and of the constants that the
+// policy and the input have.
+func (c Config) made(ctx context.Context, tx pgx.Tx, at oracle.Case) (*oracle.Report, error) {
+	columns, err := oracle.ColumnsOf(ctx, tx, at.Resource.Table)
+	if err != nil {
+		return nil, err
+	}
+	input, err := ast.InterfaceToValue(at.Input)
+	if err != nil {
+		return nil, err
+	}
+	constants := append(at.Query.Policy().Constants(), input)
+	rng := rand.New(rand.NewPCG(c.Seed, 0))
+	return oracle.CheckMade(ctx, tx, at, oracle.Hostile(rng, at.Resource, columns, constants, c.Generate))
 }
 
 func (check *Check) add(r *oracle.Report) {
@@ -200,23 +226,32 @@ func (check *Check) add(r *oracle.Report) {
 
 // example is the first difference, made as small as it goes.
 func (c Config) example(ctx context.Context, tx pgx.Tx, at oracle.Case, r *oracle.Report, check *Check) error {
-	if r.Exact() || check.Example != nil {
+	var row oracle.Row
+	switch {
+	case len(r.Leaked) > 0:
+		row = r.Leaked[0]
+	case len(r.Lost) > 0:
+		row = r.Lost[0]
+	default:
 		return nil
 	}
-	leaked := len(r.Leaked) > 0
-	var row oracle.Row
-	if leaked {
-		row = r.Leaked[0]
-	} else {
-		row = r.Lost[0]
-	}
-	input, err := ast.InterfaceToValue(at.Input)
+	c.say("%s, %s: looking for a small example …", check.Resource, check.Input)
+	small, err := oracle.Shrink(ctx, tx, at, row, shrinkTries)
 	if err != nil {
-		return err
+		return fmt.Errorf("making an example of a difference: %w", err)
 	}
-	check.Example = &Example{Leaked: leaked, Key: row.Key, Input: input, Document: row.Document, SQL: r.Filter.Inline()}
-	return nil
+	check.Example = &Example{
+		Leaked: small.Symptom == oracle.Leaked, Key: row.Key, Policy: small.Policy(), Input: small.Input, SQL: small.Filter.Inline(),
+	}
+	if small.Position != (compiler.Position{}) {
+		check.Example.Position = &small.Position
+	}
+	check.Example.Document, err = ast.JSON(small.Row.Document)
+	return err
 }
+
+// shrinkTries bounds the time that an example takes.
+const shrinkTries = 2000
 
 // with is rows and those of more that are not among them.
 func with(rows, more []oracle.Row) []oracle.Row {
