@@ -115,26 +115,16 @@ func anyColumn(p Predicate, is func(Column) bool) bool {
 	return found
 }
 
-// existsHoist: a conjunct that does not read the element stands outside.
-func existsHoist(p ExistsElement) (Predicate, bool) {
-	var outside, inside []Predicate
-	for _, t := range conjuncts(p.Where) {
-		if anyColumn(t, func(c Column) bool { return c.Table == p.Element.Table }) {
-			inside = append(inside, t)
-		} else {
-			outside = append(outside, t)
-		}
-	}
-	if len(outside) == 0 || len(outside) == 1 && outside[0] == Predicate(True) {
-		return nil, false
-	}
+// elementHoist: a conjunct that does not read the element stands outside.
+func elementHoist(p ExistsElement) (Predicate, bool) {
+	outside, inside := split(p.Where, func(c Column) bool { return c.Table == p.Element.Table })
 	p.Where = unwrapAnd(inside)
-	return And(append(outside, p)), true
+	return And(append(outside, p)), len(outside) > 0
 }
 
-// existsMember: an element that equals a value is a membership test, which an index
+// elementMember: an element that equals a value is a membership test, which an index
 // may serve.
-func existsMember(p ExistsElement) (Predicate, bool) {
+func elementMember(p ExistsElement) (Predicate, bool) {
 	value := p.ElementValue()
 	if null, ok := p.Where.(Null); ok && sameExpr(null.Of, value) && TypeOf(p.Of).Array {
 		return HasNull{p.Of}, true
@@ -173,42 +163,4 @@ func existsMember(p ExistsElement) (Predicate, bool) {
 		return unwrapAnd([]Predicate{notNull(o.Of), JSONContains{of, JSONArray(o)}}), true // an array of NULL is none
 	}
 	return nil, false
-}
-
-// renameElements gives another name to the elements that have the table's, which
-// would hide it.
-func renameElements(p Predicate, table string) Predicate {
-	all := func(terms []Predicate) []Predicate {
-		out := make([]Predicate, len(terms))
-		for i, t := range terms {
-			out[i] = renameElements(t, table)
-		}
-		return out
-	}
-	switch p := p.(type) {
-	case And:
-		return And(all(p))
-	case Or:
-		return Or(all(p))
-	case Not:
-		return Not{renameElements(p.Of, table)}
-	case Exists:
-		p.Where = renameElements(p.Where, table)
-		return p
-	case ExistsElement:
-		p.Where = renameElements(p.Where, table)
-		if p.Element.Table == table {
-			p.Element.Table += "_"
-			p.Where = rewrite(p.Where, func(e Expr) Expr {
-				if c, ok := e.(Column); ok && c.Table == table {
-					c.Table = p.Element.Table
-					return c
-				}
-				return e
-			})
-		}
-		return p
-	default:
-		return p
-	}
 }

@@ -69,7 +69,7 @@ CREATE TABLE t (
 	a text[], an text[] NOT NULL,
 	ua uuid[], ia int[], ea "Mood ?"[]
 );
-CREATE TABLE child (t_id int, s text, b boolean NOT NULL, u uuid);
+CREATE TABLE child (t_id int, s text, b boolean NOT NULL, u uuid, i bigint); -- with names of t's columns
 `
 
 // columns of t by type: a nullable one and one that is not, except of arrays.
@@ -115,6 +115,7 @@ var scalars = []Type{
 type generator struct {
 	*rapid.T
 	params map[string]Literal
+	around []string // aliases of child, in the subqueries around
 }
 
 func (g *generator) below(n int) int { return rapid.IntRange(0, n-1).Draw(g.T, "") }
@@ -342,16 +343,60 @@ func (g *generator) related() Predicate {
 	}
 }
 
+// exists is about rows of child that belong to the row of t or to the child around,
+// in which the columns of t may have no table.
 func (g *generator) exists(depth int) Predicate {
-	table := "child"
 	alias := pick(g, []string{"c", "Child ?", "child"})
-	id := Compare{EQ, Column{alias, "t_id", Type{Kind: KindInt}, false}, Column{"t", "id", Type{Kind: KindInt}, true}}
-	s := Column{alias, "s", Type{Kind: KindText}, false}
+	s := func(alias string) Column { return Column{alias, "s", Type{Kind: KindText}, false} }
+	joins := []Predicate{Compare{EQ, Column{alias, "t_id", Type{Kind: KindInt}, false}, Column{"t", "id", Type{Kind: KindInt}, true}}}
+	for _, outer := range g.around {
+		if outer != alias {
+			joins = append(joins, Eq(s(alias), s(outer)))
+		}
+	}
 	where := pick(g, []Predicate{
-		Eq(s, String("a")), Not{Eq(s, g.scalarArg(Type{Kind: KindText}))}, Null{s}, Holds{Column{alias, "b", Type{Kind: KindBool}, true}, true},
-		Compare{NE, s, columns[Type{Kind: KindText}][0]},
+		Eq(s(alias), String("a")), Not{Eq(s(alias), g.scalarArg(Type{Kind: KindText}))}, Null{s(alias)}, Holds{Column{alias, "b", Type{Kind: KindBool}, true}, true},
+		Compare{NE, s(alias), columns[Type{Kind: KindText}][0]},
 	})
-	return Exists{table, alias, And{id, Or{where, g.predicate(depth)}}}
+	outerNames := g.around
+	g.around = append(outerNames[:len(outerNames):len(outerNames)], alias)
+	inner := g.predicate(depth)
+	g.around = outerNames
+	p := Exists{"child", alias, "", And{pick(g, joins), pick(g, []Predicate{Or{where, inner}, And{where, inner}})}}
+	if len(g.around) == 0 && g.below(2) == 0 {
+		return unqualified(p)
+	}
+	return p
+}
+
+// unqualified has subqueries say the table of t's columns.
+func unqualified(p Predicate) Predicate {
+	all := func(terms []Predicate) []Predicate {
+		out := make([]Predicate, len(terms))
+		for i, t := range terms {
+			out[i] = unqualified(t)
+		}
+		return out
+	}
+	switch p := p.(type) {
+	case And:
+		return And(all(p))
+	case Or:
+		return Or(all(p))
+	case Not:
+		return Not{unqualified(p.Of)}
+	case Exists:
+		p.Outer, p.Where = "t", unqualified(p.Where)
+		return p
+	default:
+		return rewrite(p, func(e Expr) Expr {
+			if c, ok := e.(Column); ok && c.Table == "t" {
+				c.Table = ""
+				return c
+			}
+			return e
+		})
+	}
 }
 
 func (g *generator) predicate(depth int) Predicate {

@@ -164,7 +164,7 @@ func impliesWithin(depth int, p, q Predicate) bool {
 		}
 		return len(and) > 0
 	}
-	if samePred(p, q) {
+	if samePred(p, q) || existsImplies(depth-1, p, q) {
 		return true
 	}
 	switch x := p.(type) {
@@ -200,6 +200,9 @@ func impliesWithin(depth int, p, q Predicate) bool {
 		if null, ok := p.(Null); ok && forbidsNull(n.Of, null.Of) {
 			return true
 		}
+		if m, ok := p.(Not); ok && existsImplies(depth-1, n.Of, m.Of) {
+			return true
+		}
 	}
 	if a, b, ok := rangesOf(p, q); ok && a.within(b) {
 		return true
@@ -210,7 +213,7 @@ func impliesWithin(depth int, p, q Predicate) bool {
 
 // excludes reports whether p and q are never both true.
 func excludes(p, q Predicate) bool {
-	if isNegation(p, q) {
+	if isNegation(p, q) || existsExcludes(p, q) || existsExcludes(q, p) {
 		return true
 	}
 	if null, ok := p.(Null); ok && forbidsNull(q, null.Of) {
@@ -228,7 +231,7 @@ func excludes(p, q Predicate) bool {
 
 // exhausts reports whether p or q is true of every row.
 func exhausts(p, q Predicate) bool {
-	if isNegation(p, q) {
+	if isNegation(p, q) || existsExhausts(p, q) || existsExhausts(q, p) {
 		return true
 	}
 	v, w, ok := valuesOfBoth(p, q)

@@ -107,14 +107,6 @@ type JSONContains struct{ L, R Expr }
 // HasNull is true when the array has an element that is NULL.
 type HasNull struct{ Of Expr }
 
-// Exists is true when the table has a row for which Where is true. Columns of
-// Where name their table: From's alias, or the outer row's.
-type Exists struct {
-	From  string // table name
-	Alias string
-	Where Predicate
-}
-
 func (Const) predicate()        {}
 func (And) predicate()          {}
 func (Or) predicate()           {}
@@ -130,7 +122,6 @@ func (Match) predicate()        {}
 func (JSONTypeIs) predicate()   {}
 func (JSONContains) predicate() {}
 func (HasNull) predicate()      {}
-func (Exists) predicate()       {}
 
 // Eq is the comparison L = R.
 func Eq(l, r Expr) Compare { return Compare{EQ, l, r} }
@@ -237,7 +228,7 @@ func RewriteExpr(e Expr, f func(Expr) Expr) Expr { return rewriteExpr(e, f) }
 
 // Qualify puts a table name or alias in front of every column that has none.
 func Qualify(p Predicate, table string) Predicate {
-	return rewrite(renameElements(p, table), func(e Expr) Expr {
+	return rewrite(clearName(p, table), func(e Expr) Expr {
 		if c, ok := e.(Column); ok && c.Table == "" {
 			c.Table = table
 			return c

@@ -23,7 +23,6 @@ func (p Match) String() string        { return printed(p) }
 func (p JSONTypeIs) String() string   { return printed(p) }
 func (p JSONContains) String() string { return printed(p) }
 func (p HasNull) String() string      { return printed(p) }
-func (p Exists) String() string       { return printed(p) }
 
 func printed(p Predicate) string { return string(appendPredicate(nil, p)) }
 

@@ -205,7 +205,7 @@ func fill(t *testing.T, db *pgxpool.Pool) {
 		_, err := db.Exec(t.Context(), "INSERT INTO t ("+strings.Join(names, ", ")+") VALUES ("+strings.Join(holders, ", ")+")", args...)
 		require.NoError(t, err)
 		for range random.IntN(3) {
-			_, err := db.Exec(t.Context(), "INSERT INTO child VALUES ($1, $2, $3, NULL)",
+			_, err := db.Exec(t.Context(), "INSERT INTO child VALUES ($1, $2, $3, NULL, 1)",
 				id, []any{"a", "b", nil, "it's"}[random.IntN(4)], random.IntN(2) == 0)
 			require.NoError(t, err)
 		}
@@ -341,6 +341,9 @@ func truth(p Predicate) string {
 	case Not:
 		return "(NOT " + truth(p.Of) + ")"
 	case Exists:
+		if p.Outer != "" {
+			p.Where = Qualify(p.Where, p.Outer)
+		}
 		return "EXISTS (SELECT FROM " + quoteName(p.From) + " AS " + quoteName(p.Alias) + " WHERE " + truth(p.Where) + ")"
 	default:
 		return "((" + render(p, inline{}) + ") IS TRUE)"

@@ -16,6 +16,7 @@ type binder interface {
 type renderer struct {
 	strings.Builder
 	binder binder
+	outer  string // what qualifies the columns without a table, inside an Exists
 }
 
 func render(p Predicate, b binder) string {
@@ -139,18 +140,6 @@ func anyNullable(ps []Predicate) bool {
 		}
 	}
 	return false
-}
-
-func (r *renderer) exists(p Exists) {
-	r.WriteString("EXISTS (SELECT FROM ")
-	r.WriteString(quoteName(p.From))
-	if p.Alias != "" && p.Alias != p.From {
-		r.WriteString(" AS ")
-		r.WriteString(quoteName(p.Alias))
-	}
-	r.WriteString(" WHERE ")
-	r.pred(p.Where, looseOr)
-	r.WriteByte(')')
 }
 
 // leaf writes a leaf; negated is asked only of those that have a negated form.
@@ -375,6 +364,9 @@ func isArg(e Expr) bool {
 func (r *renderer) expr(e Expr) {
 	switch e := e.(type) {
 	case Column:
+		if e.Table == "" {
+			e.Table = r.outer
+		}
 		if e.Table != "" {
 			r.WriteString(quoteName(e.Table))
 			r.WriteByte('.')

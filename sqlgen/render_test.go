@@ -211,9 +211,19 @@ var renderCases = map[string][]renderCase{
 		{"digit later", Holds{Column{Name: "a1_", Type: flagB.Type}, true}},
 		{"letters beyond ASCII", Holds{Column{Name: "größe", Type: flagB.Type}, true}},
 		{"question mark", Eq(Column{Name: "a?", Type: text.Type}, String("?"))},
-		{"schema", Exists{"audit.Logs", "l", Holds{Column{Table: "l", Name: "ok", Type: flagB.Type}, true}}},
+		{"schema", Exists{"audit.Logs", "l", "", Holds{Column{Table: "l", Name: "ok", Type: flagB.Type}, true}}},
 		{"schema of enum", Member{Column{Name: "e", Type: Type{Kind: KindEnum, Enum: "app.Mood"}}, ListOf(Type{Kind: KindEnum, Enum: "app.Mood"}, []Literal{{Type{Kind: KindEnum, Enum: "app.Mood"}, "a"}, {Type{Kind: KindEnum, Enum: "app.Mood"}, "b"}})}},
-		{"exists without alias", Exists{"logs", "logs", True}},
+		{"exists without alias", Exists{"logs", "logs", "", True}},
+	},
+	"exists": {
+		{"joined", children(eq(childName, "a"))},
+		{"not", Not{children(Eq(childName, text))}},
+		{"own columns inside and outside", And{eq(text, "a"), children(Null{text}), Null{text}}},
+		{"two deep", children(Exists{"app.Notes", "n", "docs", And{Eq(Column{Table: "n", Name: "child_id"}, Column{Table: "child", Name: "id"}), Eq(Column{Table: "n", Name: "name", Type: text.Type}, text), Eq(childName, text)}})},
+		{"table of a schema", Exists{"app.child", "child", "app.docs", Eq(childDoc, docID)}},
+		{"the table itself", Exists{"docs", "docs2", "docs", Eq(Column{Table: "docs2", Name: "parent"}, docID)}},
+		{"around an element", children(ExistsElement{tags, false, Element{"elem1", "value", "key", "position"}, Eq(Column{"elem1", "value", text.Type, true}, childName)})},
+		{"an element of a child", children(Member{String("a"), Column{Table: "child", Name: "tags", Type: tags.Type}})},
 	},
 	"parentheses": {
 		{"and in or", Or{And{Holds{flagB, true}, Null{text}}, Null{number}}},
@@ -230,9 +240,9 @@ var renderCases = map[string][]renderCase{
 		{"not not null", Not{Not{Null{text}}}},
 		{"not constant", Not{True}},
 		{"not not constant", Not{Not{False}}},
-		{"not exists", Not{Exists{"g", "g", Eq(text, String("a"))}}},
-		{"exists with or", Exists{"g", "x", Or{Null{text}, Null{number}}}},
-		{"exists in not in and", And{Not{Not{Exists{"g", "g", True}}}, Null{text}}},
+		{"not exists", Not{Exists{"g", "g", "", Eq(text, String("a"))}}},
+		{"exists with or", Exists{"g", "x", "", Or{Null{text}, Null{number}}}},
+		{"exists in not in and", And{Not{Not{Exists{"g", "g", "", True}}}, Null{text}}},
 		{"not distinct", Not{Distinct{text, String("a")}}},
 		{"one in and", And{Or{Null{text}, Null{number}}}},
 		{"not one in and", Not{And{Eq(text, String("a"))}}},
@@ -343,7 +353,7 @@ func TestResults(t *testing.T) {
 func TestQualify(t *testing.T) {
 	p := And{
 		Eq(text, JSONString{JSONGet{doc, Text{org}}}),
-		Exists{"g", "g", Eq(Column{Table: "g", Name: "id", Type: id.Type}, id)},
+		Exists{"g", "g", "", Eq(Column{Table: "g", Name: "id", Type: id.Type}, id)},
 		Or{Not{HasNull{tags}}, Member{String("a"), tags}, JSONContains{JSONValues{docN}, JSONArray{ToNumeric{number}}}},
 	}
 	assert.Equal(t,

@@ -358,7 +358,11 @@ func orSort(p Or) (Predicate, bool) {
 		order[i] = i
 	}
 	last := func(i int) int {
-		switch p[i].(type) {
+		t := p[i]
+		if n, ok := t.(Not); ok {
+			t = n.Of
+		}
+		switch t.(type) {
 		case Exists, ExistsElement:
 			return 1
 		default:

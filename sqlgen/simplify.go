@@ -71,13 +71,17 @@ var (
 		{"and-implied", andImplied},
 		{"and-not-null-distinct", andNotNullDistinct},
 		{"and-not-leaf", andNotLeaf},
+		{"and-not-exists", andNotExists},
 		{"and-members", andMembers},
 		{"and-exclusions", andExclusions},
 		{"and-unit", andUnit},
 	}
-	existsRules = []rule[ExistsElement]{
+	elementRules = []rule[ExistsElement]{
+		{"element-hoist", elementHoist},
+		{"element-member", elementMember},
+	}
+	existsRules = []rule[Exists]{
 		{"exists-hoist", existsHoist},
-		{"exists-member", existsMember},
 	}
 	orRules = []rule[Or]{
 		{"or-flatten", orFlatten},
@@ -88,6 +92,7 @@ var (
 		{"or-distinct", orDistinct},
 		{"or-same", orSame},
 		{"or-absorb", orAbsorb},
+		{"or-exists", orExists},
 		{"or-unit", orUnit},
 		{"or-factor", orFactor},
 		{"or-sort", orSort},
@@ -125,13 +130,13 @@ func (s *simplifier) simplify(p Predicate) Predicate {
 		if p.Where == False {
 			return False
 		}
-		return p
+		return fire(s, existsRules, p)
 	case ExistsElement:
 		p.Where = s.simplify(p.Where)
 		if p.Where == False {
 			return False
 		}
-		return fire(s, existsRules, p)
+		return fire(s, elementRules, p)
 	default:
 		return fire(s, leafRules, p)
 	}

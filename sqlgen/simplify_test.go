@@ -103,6 +103,16 @@ var simplifications = []simplification{
 	{"or-absorb", Or{lt(number, 5), lt(number, 9)}, "n < 9"},
 	{"or-absorb", Or{eq(text, "a"), NotNull(text)}, "name IS NOT NULL"},
 	{"or-unit", Or{Null{text}, And{NotNull(text), Null{number}}}, "(n IS NULL OR name IS NULL)"},
+	{"exists-hoist", children(Null{childName}, Null{text}), "name IS NULL AND EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name IS NULL)"},
+	{"exists-hoist", Not{children(Null{text})}, "(name IS NOT NULL OR NOT EXISTS (SELECT FROM child WHERE child.doc_id = docs.id))"},
+	{"or-exists", Or{children(Null{childName}), children(eq(childName, "a"))}, "EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND (child.name = 'a' OR child.name IS NULL))"},
+	{"or-exists", Or{children(eq(childName, "b")), Null{text}, children(eq(childName, "a")), children(eq(childName, "c"))}, `(name IS NULL OR EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name = ANY('{"a","b","c"}'::text[])))`},
+	{"and-not-exists", And{Not{children(eq(childName, "a"))}, Not{children(eq(childName, "b"))}}, `NOT EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name = ANY('{"a","b"}'::text[]))`},
+	{"and-implied", And{children(), children(eq(childName, "a"))}, "EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name = 'a')"},
+	{"and-implied", And{Not{children()}, Not{children(eq(childName, "a"))}}, "NOT EXISTS (SELECT FROM child WHERE child.doc_id = docs.id)"},
+	{"and-contradiction", And{Not{children()}, children(eq(childName, "a"))}, "FALSE"},
+	{"or-absorb", Or{children(), children(eq(childName, "a"))}, "EXISTS (SELECT FROM child WHERE child.doc_id = docs.id)"},
+	{"or-tautology", Or{children(), Not{children(eq(childName, "a"))}}, "TRUE"},
 	{"or-factor", Or{And{eq(text, "a"), Null{number}}, And{Null{org}, eq(text, "a")}}, "name = 'a' AND (n IS NULL OR organization_id IS NULL)"},
 	{"or-factor", Or{And{eq(text, "a"), Null{org}, Null{number}}, And{Null{day}, Null{org}, eq(text, "a")}}, "organization_id IS NULL AND name = 'a' AND (day IS NULL OR n IS NULL)"},
 }
@@ -133,6 +143,9 @@ func TestRules(t *testing.T) {
 	for _, r := range orRules {
 		names = append(names, r.name)
 	}
+	for _, r := range existsRules {
+		names = append(names, r.name)
+	}
 	for _, name := range append(names, "and-complement", "or-complement") {
 		assert.True(t, covered[name], "no case for %s", name)
 	}
@@ -161,11 +174,19 @@ func TestUnsimplified(t *testing.T) {
 		{Null{JSONString{docN}}, "(acl #>> '{}') IS NULL"}, // a JSON null
 		{Not{eq(JSONString{docN}, "a")}, "(acl #>> '{}') IS DISTINCT FROM 'a'"},
 		{Or{Holds{flagB, true}, Holds{flagB, false}}, "(NOT active OR active)"},
-		{Exists{"g", "g", True}, "EXISTS (SELECT FROM g WHERE TRUE)"},
+		{Or{children(eq(childName, "a")), Exists{"child", "child", "docs", And{Eq(childName, textN), eq(childName, "a")}}}, // joined in two ways
+			"(EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name = 'a') OR " +
+				"EXISTS (SELECT FROM child WHERE child.name COLLATE \"C\" = docs.title AND child.name = 'a'))"},
+		{And{children(Null{childName}), children(eq(childName, "a"))}, // of two rows, perhaps
+			"EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name IS NULL) AND " +
+				"EXISTS (SELECT FROM child WHERE child.doc_id = docs.id AND child.name = 'a')"},
+		{Exists{"g", "g", "", And{Eq(Column{Table: "g", Name: "id", Type: id.Type}, id), Null{text}}}, // whose name?
+			"EXISTS (SELECT FROM g WHERE g.id = id AND name IS NULL)"},
+		{Exists{"g", "g", "", True}, "EXISTS (SELECT FROM g WHERE TRUE)"},
 	} {
 		assert.Equal(t, c.want, When(c.pred).Inline(), "%v", c.pred)
 	}
-	assert.Equal(t, False, Simplify(Exists{"g", "g", And{Null{text}, eq(text, "a")}}))
+	assert.Equal(t, False, Simplify(Exists{"g", "g", "", And{Null{text}, eq(text, "a")}}))
 }
 
 // A rule that merges two terms has to do so for however many there are.
@@ -195,7 +216,7 @@ func TestOrderOfDisjuncts(t *testing.T) {
 		And{eq(text, "a"), Null{number}, Null{day}},
 		And{Null{day}, eq(text, "a"), Holds{flagB, true}},
 		And{Null{day}, Null{number}, eq(text, "a")},
-		And{Null{day}, eq(text, "a"), Exists{"g", "g", Or{Null{org}, Null{doc}}}},
+		And{Null{day}, eq(text, "a"), Exists{"g", "g", "", Or{Null{org}, Null{doc}}}},
 		And{eq(text, "a"), Null{day}, Not{Or{Null{org}, HasNull{tags}}}},
 	}
 	for i := range 20 {

@@ -7,22 +7,26 @@ var jsonTypeNames = []string{"object", "array", "string", "number", "boolean", "
 
 // wellFormed reports whether a predicate can be rendered: a builder that left a term
 // out must not have made a condition that is true of more rows.
-func wellFormed(p Predicate) bool {
+func wellFormed(p Predicate) bool { return wellFormedIn(nil, p) }
+
+// wellFormedIn is wellFormed inside a subquery; nil where there is none.
+func wellFormedIn(around *Exists, p Predicate) bool {
+	lacking := func(t Predicate) bool { return !wellFormedIn(around, t) }
 	switch p := p.(type) {
 	case nil:
 		return false
 	case Const:
 		return true
 	case And:
-		return !slices.ContainsFunc(p, func(t Predicate) bool { return !wellFormed(t) })
+		return !slices.ContainsFunc(p, lacking)
 	case Or:
-		return !slices.ContainsFunc(p, func(t Predicate) bool { return !wellFormed(t) })
+		return !slices.ContainsFunc(p, lacking)
 	case Not:
-		return wellFormed(p.Of)
+		return !lacking(p.Of)
 	case Exists:
-		return p.From != "" && wellFormed(p.Where)
+		return p.From != "" && (around == nil || p.Outer == around.Outer) && wellFormedIn(&p, p.Where)
 	case ExistsElement:
-		return p.Element.Table != "" && wholeExpr(p.Of) && wellFormed(p.Where)
+		return p.Element.Table != "" && wholeExpr(p.Of) && !lacking(p.Where)
 	case Compare:
 		if p.Op < EQ || p.Op > GE {
 			return false
