@@ -34,7 +34,12 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	if ra, rb := rankOf(a), rankOf(b); ra != rankAny && rb != rankAny && ra != rb {
 		return sqlgen.Const(holds(op, int(ra-rb)))
 	}
+	if y, ok := b.(rows); ok {
+		return compareRows(op.Flip(), y, a)
+	}
 	switch x := a.(type) {
+	case rows:
+		return compareRows(op, x, b)
 	case tally:
 		return compareTally(op, x, b)
 	case scalar:

@@ -37,6 +37,8 @@ func count(args []operand) value {
 		if sqlgen.Simplify(all) == sqlgen.Predicate(sqlgen.True) {
 			return knownValue(ast.IntNumberTerm(len(all)).Value)
 		}
+	case rows:
+		return value{{sqlgen.True, tally{x.entries()}}}
 	case ruleSet:
 		return value{{sqlgen.True, tally{x}}}
 	}

@@ -14,6 +14,7 @@ type node struct {
 	known    ast.Value
 	field    *Field
 	param    *Param
+	related  *related
 	children map[string]*node
 }
 
@@ -23,15 +24,26 @@ type document struct {
 	root     *node
 	known    ast.Value
 	unknowns []ast.Ref
-	columns  map[string]bool
-	given    []any // what the input has in the place of each parameter; missing{} for none
+	names    map[string]bool // of columns and tables
+	given    []any           // what the input has in the place of each parameter; missing{} for none
 }
 
 // missing is what the input has where it has nothing, as opposed to null.
 type missing struct{}
 
-// isColumn reports whether the resource has a column of the name.
-func (d *document) isColumn(name string) bool { return d.columns[name] }
+// isTaken reports whether a column or table of the resource has the name.
+func (d *document) isTaken(name string) bool { return d.names[name] }
+
+// take remembers the names of columns and tables.
+func (d *document) take(fields []Field) {
+	for _, f := range fields {
+		d.names[f.Column.Name] = true
+		if f.Relation != nil {
+			d.names[baseName(f.Relation.Table)] = true
+			d.take(f.Relation.Fields)
+		}
+	}
+}
 
 // newDocument lays the resource's row document over the input: where a field of
 // the schema stands, what the input says there does not count. Other parts of the
@@ -41,7 +53,8 @@ func newDocument(r *Resource, input any) (*document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &document{columns: map[string]bool{}}
+	d := &document{names: map[string]bool{baseName(r.Table): true}}
+	d.take(r.Fields)
 	tree := map[string]any{}
 	for k, v := range plain {
 		tree[k] = v
@@ -52,15 +65,10 @@ func newDocument(r *Resource, input any) (*document, error) {
 		for _, key := range f.Path {
 			ref = ref.Append(ast.StringTerm(key))
 		}
-		var leaf *node
-		if f.Const != nil {
-			leaf = &node{known: f.Const}
-		} else {
-			leaf = &node{field: f}
-			d.columns[f.Column.Name] = true
+		if f.Const == nil {
 			d.unknowns = append(d.unknowns, ref)
 		}
-		if _, err := place(tree, ref, leaf, CodeInput); err != nil {
+		if _, err := place(tree, ref, fieldNode(f, "", r.Table), CodeInput); err != nil {
 			return nil, err
 		}
 	}

@@ -32,6 +32,9 @@ const (
 	// CodeSchemaRoot: a root that is no path into the input, or that the policy
 	// never reads.
 	CodeSchemaRoot Code = "RF1007"
+	// CodeSchemaRelation: a relation without a table or a join, or with a key that only
+	// columns have.
+	CodeSchemaRelation Code = "RF1008"
 
 	// CodePolicy: the policy does not parse, does not compile, or lacks the rule
 	// that the query asks for.

@@ -18,6 +18,8 @@ func memberOf(x, coll operand) sqlgen.Predicate {
 		return memberOfJSON(x, c)
 	case array:
 		return memberOfArray(x, c)
+	case rows:
+		return memberOfRows(x, c)
 	case list:
 		any := make([]sqlgen.Predicate, len(c.elems))
 		for i, e := range c.elems {

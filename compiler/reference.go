@@ -177,7 +177,7 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 	if n == 0 {
 		return t.data(resolved, s)
 	}
-	return t.path(resolved[n:], []found{{s, t.ruleValue(rules, nil)}})
+	return t.path(resolved[n:], t.unfold(found{s, t.ruleValue(rules, nil)}))
 }
 
 // data is a reference to a data document.
@@ -207,6 +207,11 @@ func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 			continue
 		}
 		v := t.ruleValue(rules, nil)
+		for _, a := range v {
+			if _, ok := a.op.(joined); ok {
+				refuse(CodeIteration, "an object whose values are read from related rows", "refer to one rule, with constant keys")
+			}
+		}
 		set.entries = append(set.entries, entry{solution{when: v.defined()}, knownValue(key.Value), v})
 	}
 	if set.entries == nil {
@@ -219,7 +224,7 @@ func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 func (t *translator) path(keys ast.Ref, from []found) []found {
 	for _, key := range keys {
 		var next []found
-		for _, f := range from {
+		for _, f := range t.openAll(from) {
 			if v, ok := key.Value.(ast.Var); ok && t.free(key, f.env) {
 				next = append(next, t.iterate(f, v)...)
 				continue
@@ -273,6 +278,8 @@ func lookup(coll, key operand) value {
 		}
 	case ruleSet:
 		return lookupRule(c, key)
+	case rows:
+		return lookupRows(c, key)
 	case scalar:
 		return nil
 	}
@@ -435,10 +442,10 @@ func (t *translator) iterate(f found, v ast.Var) []found {
 					add(s, sqlgen.True, e.key, val)
 				}
 			}
-		case jsonValue, array:
+		case jsonValue, array, rows:
 			for _, l := range t.loopsOver(op) {
 				for _, s := range f.and(a.when) {
-					add(s.enter(l.over), sqlgen.True, l.key, l.value)
+					add(s.enter(l.in), sqlgen.True, l.key, l.value)
 				}
 			}
 		}

@@ -34,13 +34,14 @@ type Resource struct {
 	Params []Param // of the schema and of this resource, sorted by path
 }
 
-// Field is a part of the row document: a column, or a constant.
+// Field is a part of the row document: a column, a constant, or rows of another table.
 type Field struct {
-	Path   []string // below the root
-	Const  ast.Value
-	Column sqlgen.Column
-	Null   ast.Value // what the policy sees where the column is NULL; nil: nothing, the key is missing
-	Nanos  bool      // a timestamp is nanoseconds since the epoch, not a string
+	Path     []string // below the root, or below the row of a relation
+	Const    ast.Value
+	Column   sqlgen.Column
+	Relation *Relation
+	Null     ast.Value // what the policy sees where the column is NULL, or no row joins; nil: nothing, the key is missing
+	Nanos    bool      // a timestamp is nanoseconds since the epoch, not a string
 }
 
 // Param is a part of the known input that stays a bind argument.
@@ -171,33 +172,40 @@ func (p *schemaParser) resource(name string, f resourceFile) *Resource {
 		p.fail(CodeSchemaRoot, where+".root", err.Error(), "write a path below input, such as input.object")
 	}
 	r.Root = root
+	r.Fields = p.fields(where, f.Fields)
+	return r
+}
+
+// fields are those of a resource or relation, sorted by path.
+func (p *schemaParser) fields(where string, file map[string]map[string]any) []Field {
+	var out []Field
 	columns := map[string]string{}
-	for _, path := range slices.Sorted(maps.Keys(f.Fields)) {
+	for _, path := range slices.Sorted(maps.Keys(file)) {
 		at := where + ".fields." + path
-		field, ok := p.field(at, path, f.Fields[path])
+		field, ok := p.field(at, path, file[path])
 		if !ok {
 			continue
 		}
-		if field.Const == nil {
+		if field.Column.Name != "" {
 			if other, taken := columns[field.Column.Name]; taken {
 				p.fail(CodeSchemaColumn, at, fmt.Sprintf("column %q is already field %q", field.Column.Name, other), "a column is one field")
 			}
 			columns[field.Column.Name] = path
 		}
-		r.Fields = append(r.Fields, field)
+		out = append(out, field)
 	}
-	if len(f.Fields) == 0 {
+	if len(file) == 0 {
 		p.fail(CodeSchemaColumn, where, "it has no fields", "")
 	}
-	for i, a := range r.Fields {
-		for _, b := range r.Fields[i+1:] {
+	for i, a := range out {
+		for _, b := range out[i+1:] {
 			if isPrefix(a.Path, b.Path) {
 				p.fail(CodeSchemaName, where+".fields", fmt.Sprintf("field %s stands inside field %s",
 					strings.Join(b.Path, "."), strings.Join(a.Path, ".")), "a field is a column or holds other fields, not both")
 			}
 		}
 	}
-	return r
+	return out
 }
 
 // overlaps refuses a parameter that stands where another one or a field does: it
@@ -232,14 +240,7 @@ func (p *schemaParser) field(at, path string, f map[string]any) (Field, bool) {
 	if slices.Contains(field.Path, "") {
 		p.fail(CodeSchemaName, at, fmt.Sprintf("bad path %q", path), "")
 	}
-	known := []string{"absent", "as", "column", "const", "not_null", "null", "type"}
-	for _, k := range slices.Sorted(maps.Keys(f)) {
-		if k == "" { // the YAML value null as a key
-			p.fail(CodeSchemaSyntax, at, "a key without quotes is null", `write "null" in quotes`)
-		} else if !slices.Contains(known, k) {
-			p.fail(CodeSchemaSyntax, at, fmt.Sprintf("unknown key %q", k), "a field has "+strings.Join(known, ", "))
-		}
-	}
+	p.keys(at, f, "a field", "absent", "as", "column", "const", "fields", "many", "not_null", "null", "one", "type")
 	if v, ok := f["const"]; ok {
 		if len(f) > 1 {
 			p.fail(CodeSchemaColumn, at, "a constant has no other keys", "")
@@ -247,19 +248,38 @@ func (p *schemaParser) field(at, path string, f map[string]any) (Field, bool) {
 		field.Const = p.value(at+".const", v)
 		return field, len(p.errs) == errs
 	}
+	if isRelation(f) {
+		field.Relation = p.relation(at, f)
+		if !field.Relation.Many {
+			p.null(at, f, field.Relation.NotNull, &field.Null)
+		}
+		return field, len(p.errs) == errs
+	}
 	p.column(at, f, &field)
-	p.null(at, f, &field)
+	p.null(at, f, field.Column.NotNull, &field.Null)
 	return field, len(p.errs) == errs
+}
+
+// keys refuses those that are not known.
+func (p *schemaParser) keys(at string, f map[string]any, what string, known ...string) {
+	for _, k := range slices.Sorted(maps.Keys(f)) {
+		if k == "" { // the YAML value null as a key
+			p.fail(CodeSchemaSyntax, at, "a key without quotes is null", `write "null" in quotes`)
+		} else if !slices.Contains(known, k) {
+			p.fail(CodeSchemaSyntax, at, fmt.Sprintf("unknown key %q", k), what+" has "+strings.Join(known, ", "))
+		}
+	}
 }
 
 func (p *schemaParser) column(at string, f map[string]any, field *Field) {
 	field.Column.Name = p.text(at, f, "column")
 	if field.Column.Name == "" {
-		p.fail(CodeSchemaColumn, at, "it has neither column nor const", "")
-	} else if err := sqlgen.CheckName(field.Column.Name); err != nil {
-		p.fail(CodeSchemaName, at+".column", err.Error(), "")
-	} else if strings.Contains(field.Column.Name, ".") {
-		p.fail(CodeSchemaName, at+".column", fmt.Sprintf("bad name %q: a column is not qualified", field.Column.Name), "")
+		p.fail(CodeSchemaColumn, at, "it has neither column nor const nor many nor one", "")
+	} else {
+		p.columnName(at+".column", field.Column.Name)
+	}
+	if _, ok := f["fields"]; ok {
+		p.fail(CodeSchemaSyntax, at, "a column has no fields", "fields stand beside many or one")
 	}
 	t, err := sqlgen.ParseType(p.text(at, f, "type"))
 	if _, ok := f["type"]; !ok {
@@ -280,26 +300,35 @@ func (p *schemaParser) column(at string, f map[string]any, field *Field) {
 	}
 }
 
-func (p *schemaParser) null(at string, f map[string]any, field *Field) {
+func (p *schemaParser) columnName(at, name string) {
+	if err := sqlgen.CheckName(name); err != nil {
+		p.fail(CodeSchemaName, at, err.Error(), "")
+	} else if strings.Contains(name, ".") {
+		p.fail(CodeSchemaName, at, fmt.Sprintf("bad name %q: a column is not qualified", name), "")
+	}
+}
+
+// null reads what the policy sees in the place of NULL.
+func (p *schemaParser) null(at string, f map[string]any, notNull bool, null *ast.Value) {
 	shown, given := f["null"]
 	absent := p.flag(at, f, "absent")
 	switch {
-	case field.Column.NotNull && absent:
+	case notNull && absent:
 		p.fail(CodeSchemaNull, at, "a column that is not_null can't be absent", "")
-	case field.Column.NotNull && given:
+	case notNull && given:
 		p.fail(CodeSchemaNull, at, `a column that is not_null has no "null"`, "")
 	case absent && given:
 		p.fail(CodeSchemaNull, at, `it is absent and has a "null"`, "NULL is shown as a missing key or as a value, not both")
-	case absent, field.Column.NotNull:
+	case absent, notNull:
 		return
 	}
-	field.Null = ast.NullValue
+	*null = ast.NullValue
 	if given {
 		v := p.value(at+".null", shown)
 		if !isScalar(v) {
 			p.fail(CodeSchemaNull, at+".null", "want a JSON scalar", "")
 		}
-		field.Null = v
+		*null = v
 	}
 }
 

@@ -9,11 +9,42 @@ import (
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
-// scope is a loop over a collection of the row: what stands in it holds for one of
-// the elements.
+// scope is a loop over a collection of the row, or over rows of another table: what
+// stands in it holds for one of the elements.
 type scope struct {
-	over sqlgen.ExistsElement // without its Where
+	over sqlgen.Predicate // an ExistsElement or Exists, without its Where
 	when sqlgen.Predicate
+	of   related // for rows of another table
+}
+
+// table is what columns of the element are qualified with.
+func (sc scope) table() string {
+	switch over := sc.over.(type) {
+	case sqlgen.ExistsElement:
+		return over.Element.Table
+	case sqlgen.Exists:
+		return over.Alias
+	default:
+		return ""
+	}
+}
+
+// holds is the condition under which p holds for one of the elements.
+func (sc scope) holds(p sqlgen.Predicate) sqlgen.Predicate {
+	p = conjunction(sc.when, p)
+	if p == sqlgen.Predicate(sqlgen.False) {
+		return p
+	}
+	switch over := sc.over.(type) {
+	case sqlgen.ExistsElement:
+		over.Where = p
+		return over
+	case sqlgen.Exists:
+		over.Where = p
+		return over
+	default:
+		return sqlgen.False
+	}
 }
 
 // solution is a way to satisfy a body: what must hold, for an element each of the
@@ -44,8 +75,8 @@ func (s solution) and(p sqlgen.Predicate) []solution {
 }
 
 // enter is the solution for an element of one more collection.
-func (s solution) enter(over sqlgen.ExistsElement) solution {
-	s.scopes = append(slices.Clone(s.scopes), scope{over, sqlgen.True})
+func (s solution) enter(in scope) solution {
+	s.scopes = append(slices.Clone(s.scopes), in)
 	return s
 }
 
@@ -55,13 +86,9 @@ func (s solution) holds() sqlgen.Predicate { return s.holdsWith(sqlgen.True) }
 // holdsWith is the condition under which, for some elements, p holds as well.
 func (s solution) holdsWith(p sqlgen.Predicate) sqlgen.Predicate {
 	for _, sc := range slices.Backward(s.scopes) {
-		p = conjunction(sc.when, p)
-		if p == sqlgen.Predicate(sqlgen.False) {
+		if p = sc.holds(p); p == sqlgen.Predicate(sqlgen.False) {
 			return p
 		}
-		over := sc.over
-		over.Where = p
-		p = over
 	}
 	return conjunction(s.when, p)
 }
@@ -69,13 +96,13 @@ func (s solution) holdsWith(p sqlgen.Predicate) sqlgen.Predicate {
 // over is a loop over an expression, with names of its own for the element.
 func (t *translator) over(e sqlgen.Expr, values bool) sqlgen.ExistsElement {
 	t.loops++
-	return sqlgen.ExistsElement{Of: e, Values: values, Element: sqlgen.NewElement(fmt.Sprintf("elem%d", t.loops), t.doc.isColumn)}
+	return sqlgen.ExistsElement{Of: e, Values: values, Element: sqlgen.NewElement(fmt.Sprintf("elem%d", t.loops), t.doc.isTaken)}
 }
 
 // loop is a loop over a collection: the element's key and value in each way to have
 // one.
 type loop struct {
-	over       sqlgen.ExistsElement
+	in         scope
 	key, value value
 }
 
@@ -90,17 +117,20 @@ func (t *translator) loopsOver(op operand) []loop {
 		if sqlgen.Nullable(elem) {
 			v = value{{sqlgen.NotNull(elem), scalar{e: elem}}, {sqlgen.Null{Of: elem}, known{ast.NullValue}}}
 		}
-		return []loop{{over, value{{sqlgen.True, scalar{e: over.ElementKey()}}}, v}}
+		return []loop{{scope{over: over, when: sqlgen.True}, value{{sqlgen.True, scalar{e: over.ElementKey()}}}, v}}
 	case jsonValue:
 		var out []loop
 		for _, values := range []bool{false, true} {
 			over := t.over(op.e, values)
 			out = append(out, loop{
-				over, value{{sqlgen.True, scalar{e: over.ElementKey()}}},
+				scope{over: over, when: sqlgen.True}, value{{sqlgen.True, scalar{e: over.ElementKey()}}},
 				value{{sqlgen.True, jsonValue{over.ElementValue()}}},
 			})
 		}
 		return out
+	case rows:
+		in := t.scopeOf(op.of)
+		return []loop{{in, value{{sqlgen.True, unplaced{}}}, value{{sqlgen.True, op.of.in(in)}}}}
 	default:
 		return nil
 	}
@@ -112,35 +142,53 @@ func (t *translator) reopen(e entry) entry {
 	if len(e.from.scopes) == 0 {
 		return e
 	}
-	names := map[string]sqlgen.Element{}
+	names := map[string]string{}
 	scopes := slices.Clone(e.from.scopes)
-	for i := range scopes {
-		fresh := t.over(scopes[i].over.Of, scopes[i].over.Values)
-		names[scopes[i].over.Element.Table] = fresh.Element
-		scopes[i].over.Element = fresh.Element
-	}
-	rename := func(x sqlgen.Expr) sqlgen.Expr {
-		if c, ok := x.(sqlgen.Column); ok {
-			if fresh, ok := names[c.Table]; ok {
-				c.Table = fresh.Table
-				return c
-			}
+	for i, sc := range scopes {
+		switch over := sc.over.(type) {
+		case sqlgen.ExistsElement:
+			over.Element = t.over(over.Of, over.Values).Element
+			scopes[i].over = over
+		case sqlgen.Exists:
+			scopes[i].over = t.scopeOf(sc.of).over
 		}
-		return x
+		names[sc.table()] = scopes[i].table()
 	}
-	for i := range scopes {
-		scopes[i].over.Of = sqlgen.RewriteExpr(scopes[i].over.Of, rename)
-		scopes[i].when = sqlgen.Rewrite(scopes[i].when, rename)
+	table := func(name string) string {
+		if fresh, ok := names[name]; ok {
+			return fresh
+		}
+		return name
+	}
+	for i, sc := range scopes {
+		if over, ok := sc.over.(sqlgen.ExistsElement); ok {
+			over.Of = sqlgen.RewriteExpr(over.Of, renameColumns(table))
+			scopes[i].over = over
+		}
+		scopes[i].when = sqlgen.Rewrite(sc.when, renameColumns(table))
+		scopes[i].of = sc.of.rename(table)
 	}
 	e.from.scopes = scopes
-	e.key = renameValue(e.key, rename)
+	e.key = renameValue(e.key, table)
 	if e.val != nil {
-		e.val = renameValue(e.val, rename)
+		e.val = renameValue(e.val, table)
 	}
 	return e
 }
 
-func renameValue(v value, rename func(sqlgen.Expr) sqlgen.Expr) value {
+// renameColumns gives another name to the tables of columns.
+func renameColumns(table func(string) string) func(sqlgen.Expr) sqlgen.Expr {
+	return func(x sqlgen.Expr) sqlgen.Expr {
+		if c, ok := x.(sqlgen.Column); ok {
+			c.Table = table(c.Table)
+			return c
+		}
+		return x
+	}
+}
+
+func renameValue(v value, table func(string) string) value {
+	rename := renameColumns(table)
 	out := make(value, len(v))
 	for i, a := range v {
 		a.when = sqlgen.Rewrite(a.when, rename)
@@ -152,7 +200,13 @@ func renameValue(v value, rename func(sqlgen.Expr) sqlgen.Expr) value {
 			a.op = array{sqlgen.RewriteExpr(op.e, rename)}
 		case jsonValue:
 			a.op = jsonValue{sqlgen.RewriteExpr(op.e, rename)}
-		case known, object, unplaced:
+		case object:
+			a.op = object{op.n.rename(table)}
+		case rows:
+			a.op = rows{op.of.rename(table)}
+		case row:
+			a.op = row{op.of.rename(table)}
+		case known, unplaced:
 		default:
 			refuse(CodeIteration, "a loop over collections that loops make", "loop over the row's collections themselves")
 		}
@@ -166,26 +220,28 @@ func readsLoop(op operand, scopes []scope) bool {
 	if len(scopes) == 0 {
 		return false
 	}
-	var e sqlgen.Expr
+	found := false
+	read := func(table string) string {
+		found = found || slices.ContainsFunc(scopes, func(s scope) bool { return s.table() == table })
+		return table
+	}
 	switch op := op.(type) {
-	case known, object:
-		return false
+	case known, unplaced:
 	case scalar:
-		e = op.e
+		sqlgen.RewriteExpr(op.e, renameColumns(read))
 	case array:
-		e = op.e
+		sqlgen.RewriteExpr(op.e, renameColumns(read))
 	case jsonValue:
-		e = op.e
+		sqlgen.RewriteExpr(op.e, renameColumns(read))
+	case object:
+		op.n.rename(read)
+	case rows:
+		op.of.rename(read)
+	case row:
+		op.of.rename(read)
 	default:
 		return true
 	}
-	found := false
-	sqlgen.RewriteExpr(e, func(x sqlgen.Expr) sqlgen.Expr {
-		if c, ok := x.(sqlgen.Column); ok {
-			found = found || slices.ContainsFunc(scopes, func(s scope) bool { return s.over.Element.Table == c.Table })
-		}
-		return x
-	})
 	return found
 }
 
@@ -193,7 +249,7 @@ func readsLoop(op operand, scopes []scope) bool {
 // a collection.
 func (t *translator) every(e *ast.Every, s solution) []solution {
 	var out []solution
-	for _, f := range t.eval(e.Domain, s) {
+	for _, f := range t.openAll(t.eval(e.Domain, s)) {
 		any := make([]sqlgen.Predicate, len(f.val))
 		for i, a := range f.val {
 			any[i] = conjunction(a.when, t.everyOf(e, a.op, f.env))
@@ -255,10 +311,9 @@ func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Pr
 			}
 			add(en.from.holdsWith(conjunction(val.defined(), fails(key, val))))
 		}
-	case array, jsonValue:
+	case array, jsonValue, rows:
 		for _, l := range t.loopsOver(domain) {
-			l.over.Where = fails(l.key, l.value)
-			add(l.over)
+			add(l.in.holds(fails(l.key, l.value)))
 		}
 		if j, ok := domain.(jsonValue); ok {
 			none = append(none, sqlgen.JSONTypeIs{Of: j.e, Types: []string{"array", "object"}})

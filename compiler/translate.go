@@ -46,7 +46,7 @@ func translate(ctx context.Context, residual *rego.Residual, doc *document) (p s
 	for i, q := range residual.Queries {
 		any[i] = t.holds(q, nil)
 	}
-	return disjunction(any), nil
+	return sqlgen.ShortAliases(disjunction(any)), nil
 }
 
 // caught turns a refusal or interruption that is under way into the error.
@@ -137,6 +137,8 @@ func measure(p sqlgen.Predicate, left int) int {
 	case sqlgen.Not:
 		return measure(p.Of, left)
 	case sqlgen.ExistsElement:
+		return measure(p.Where, left-1)
+	case sqlgen.Exists:
 		return measure(p.Where, left-1)
 	default:
 		return left - 1
@@ -417,10 +419,16 @@ func (t *translator) call(terms []*ast.Term, s solution) []solution {
 		args []value
 	}
 	parts := []partial{{s, nil}}
+	eval := t.eval
+	if ref, ok := terms[0].Value.(ast.Ref); ok {
+		if _, ok := isBuiltin(ref.String()); ok {
+			eval = func(arg *ast.Term, s solution) []found { return t.openAll(t.eval(arg, s)) }
+		}
+	}
 	for _, arg := range terms[1:min(arity+1, len(terms))] {
 		var next []partial
 		for _, p := range parts {
-			for _, f := range t.eval(arg, p.solution) {
+			for _, f := range eval(arg, p.solution) {
 				next = append(next, partial{f.solution, append(p.args[:len(p.args):len(p.args)], f.val)})
 			}
 		}
@@ -428,12 +436,13 @@ func (t *translator) call(terms []*ast.Term, s solution) []solution {
 	}
 	var out []solution
 	for _, p := range parts {
-		result := t.apply(terms[0], p.args)
-		if len(terms) > arity+1 {
-			out = append(out, t.unifyValue(terms[arity+1], result, p.solution)...)
-			continue
+		for _, f := range t.unfold(found{p.solution, t.apply(terms[0], p.args)}) {
+			if len(terms) > arity+1 {
+				out = append(out, t.unifyValue(terms[arity+1], f.val, f.solution)...)
+				continue
+			}
+			out = append(out, f.and(isTruthy(f.val))...)
 		}
-		out = append(out, p.and(isTruthy(result))...)
 	}
 	return out
 }

@@ -153,6 +153,8 @@ func (n *node) asValue() value {
 	switch {
 	case n.field != nil:
 		return fieldValue(n.field)
+	case n.related != nil:
+		return n.related.asValue()
 	case n.param != nil:
 		return paramValue(n.param)
 	case n.children != nil:
@@ -275,11 +277,11 @@ func rankOf(op operand) rank {
 		default:
 			return rankString
 		}
-	case array:
+	case array, rows:
 		return rankArray
 	case tally:
 		return rankNumber
-	case object:
+	case object, row:
 		return rankObject
 	case list:
 		if op.set {
@@ -325,6 +327,10 @@ func describe(op operand) string {
 		return "a jsonb value"
 	case object:
 		return "the row's document"
+	case rows:
+		return "the rows of " + op.of.field.Relation.Table
+	case row:
+		return "the row of " + op.of.field.Relation.Table
 	default:
 		return "a collection that depends on the row"
 	}
