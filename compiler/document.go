@@ -24,26 +24,15 @@ type document struct {
 	root     *node
 	known    ast.Value
 	unknowns []ast.Ref
-	names    map[string]bool // of columns and tables
+	names    map[string]bool // of the table and its columns
 	given    []any           // what the input has in the place of each parameter; missing{} for none
 }
 
 // missing is what the input has where it has nothing, as opposed to null.
 type missing struct{}
 
-// isTaken reports whether a column or table of the resource has the name.
+// isTaken reports whether the resource's table, or a column of it, has the name.
 func (d *document) isTaken(name string) bool { return d.names[name] }
-
-// take remembers the names of columns and tables.
-func (d *document) take(fields []Field) {
-	for _, f := range fields {
-		d.names[f.Column.Name] = true
-		if f.Relation != nil {
-			d.names[baseName(f.Relation.Table)] = true
-			d.take(f.Relation.Fields)
-		}
-	}
-}
 
 // newDocument lays the resource's row document over the input: where a field of
 // the schema stands, what the input says there does not count. Other parts of the
@@ -54,7 +43,6 @@ func newDocument(r *Resource, input any) (*document, error) {
 		return nil, err
 	}
 	d := &document{names: map[string]bool{baseName(r.Table): true}}
-	d.take(r.Fields)
 	tree := map[string]any{}
 	for k, v := range plain {
 		tree[k] = v
@@ -66,6 +54,7 @@ func newDocument(r *Resource, input any) (*document, error) {
 			ref = ref.Append(ast.StringTerm(key))
 		}
 		if f.Const == nil {
+			d.names[f.Column.Name] = true
 			d.unknowns = append(d.unknowns, ref)
 		}
 		if _, err := place(tree, ref, fieldNode(f, "", r.Table), CodeInput); err != nil {

@@ -24,11 +24,24 @@ import (
 // the values that a driver hands out, by key. A service that decides on objects that it
 // has loaded makes them like this; PostgreSQL's, in [Row], must be equal.
 func Documents(ctx context.Context, db DB, c Case) (map[string]ast.Value, error) {
-	columns := []string{c.key()}
+	return documents(ctx, db, table{c.Resource.Table, c.key()}, c.Resource.Fields)
+}
+
+// documents are those of all rows of a table, by their keys.
+func documents(ctx context.Context, db DB, from table, all []compiler.Field) (map[string]ast.Value, error) {
+	columns := []string{from.key}
 	var fields []*compiler.Field
-	for i := range c.Resource.Fields {
-		f := &c.Resource.Fields[i]
+	children := map[*compiler.Field]map[string][]any{}
+	for i := range all {
+		f := &all[i]
 		if f.Const != nil {
+			continue
+		}
+		if f.Relation != nil {
+			var err error
+			if children[f], err = related(ctx, db, from, f.Relation); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		column := sqlgen.QuoteName(f.Column.Name)
@@ -41,7 +54,7 @@ func Documents(ctx context.Context, db DB, c Case) (map[string]ast.Value, error)
 		columns = append(columns, column)
 		fields = append(fields, f)
 	}
-	rows, err := db.Query(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+sqlgen.QuoteName(c.Resource.Table))
+	rows, err := db.Query(ctx, "SELECT "+strings.Join(columns, ", ")+" FROM "+sqlgen.QuoteName(from.name))
 	if err != nil {
 		return nil, fmt.Errorf("reading rows: %w", err)
 	}
@@ -55,18 +68,62 @@ func Documents(ctx context.Context, db DB, c Case) (map[string]ast.Value, error)
 		for i, f := range fields {
 			byField[f] = values[i+1]
 		}
-		doc, err := document(c.Resource, byField)
-		out[values[0].(string)] = doc
+		key := values[0].(string)
+		for f, of := range children {
+			switch docs := of[key]; {
+			case f.Relation.Many:
+				byField[f] = append([]any{}, docs...)
+			case len(docs) > 1:
+				return struct{}{}, fmt.Errorf("a row has %d rows of %s, where one was promised", len(docs), f.Relation.Table)
+			case len(docs) == 1:
+				byField[f] = docs[0]
+			}
+		}
+		doc, err := document(all, byField)
+		out[key] = doc
 		return struct{}{}, err
 	})
 	return out, err
 }
 
-// document lays out the values of a row as the resource says.
-func document(r *compiler.Resource, values map[*compiler.Field]any) (ast.Value, error) {
+// table is a table with a SQL expression that names its rows as text.
+type table struct{ name, key string }
+
+// related are the documents of the rows that belong to each row of a table, by its
+// key.
+func related(ctx context.Context, db DB, parent table, r *compiler.Relation) (map[string][]any, error) {
+	child := table{r.Table, "(" + placeOfRow + ")"}
+	docs, err := documents(ctx, db, child, r.Fields)
+	if err != nil {
+		return nil, err
+	}
+	var sql strings.Builder
+	fmt.Fprintf(&sql, "SELECT parent.row_key, child.row_key FROM (SELECT *, %s AS row_key FROM %s) AS parent JOIN (SELECT *, %s AS row_key FROM %s) AS child ON TRUE",
+		parent.key, sqlgen.QuoteName(parent.name), child.key, sqlgen.QuoteName(child.name))
+	for _, j := range r.Join {
+		fmt.Fprintf(&sql, " AND child.%s = parent.%s", sqlgen.QuoteName(j.Child), sqlgen.QuoteName(j.Parent))
+	}
+	if r.Order != "" {
+		fmt.Fprintf(&sql, " ORDER BY child.%s", sqlgen.QuoteName(r.Order))
+	}
+	rows, err := db.Query(ctx, sql.String())
+	if err != nil {
+		return nil, fmt.Errorf("reading the rows of %s: %w", r.Table, err)
+	}
+	out := map[string][]any{}
+	var of, key string
+	_, err = pgx.ForEachRow(rows, []any{&of, &key}, func() error {
+		out[of] = append(out[of], docs[key])
+		return nil
+	})
+	return out, err
+}
+
+// document lays out the values of a row as the fields say.
+func document(fields []compiler.Field, values map[*compiler.Field]any) (ast.Value, error) {
 	doc := map[string]any{}
-	for i := range r.Fields {
-		f := &r.Fields[i]
+	for i := range fields {
+		f := &fields[i]
 		at := doc
 		for _, key := range f.Path[:len(f.Path)-1] {
 			next, ok := at[key].(map[string]any)
@@ -80,6 +137,8 @@ func document(r *compiler.Resource, values map[*compiler.Field]any) (ast.Value, 
 		switch v := values[f]; {
 		case f.Const != nil:
 			at[key] = f.Const
+		case v != nil && f.Relation != nil:
+			at[key] = v
 		case v != nil:
 			shown, err := shown(f, v)
 			if err != nil {

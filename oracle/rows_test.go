@@ -152,6 +152,9 @@ func schemaText(convention string) string {
 		fmt.Fprintf(&b, "      %s: {column: %s, type: %q%s%s}\n", c.name, c.name, c.schemaType, c.extra, nulls)
 		fmt.Fprintf(&b, "      %s0: {column: %s0, type: %q%s, not_null: true}\n", c.name, c.name, c.schemaType, c.extra)
 	}
+	for _, r := range relations {
+		r.writeSchema(&b, "      ", convention)
+	}
 	return b.String()
 }
 
@@ -185,9 +188,11 @@ func makeFixture(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) *fixture
 		docs[conv] = map[string]map[string]any{}
 	}
 	var insert strings.Builder
+	things := make([]record, n)
 	for id := range n {
 		key, owner := fmt.Sprint(id), pick(rng, []string{"a", "b"})
 		fmt.Fprintf(&insert, ",(%d,'%s'", id, owner)
+		things[id] = record{"row_id": numbers(key)[0], "deep_owner": quoted("text", owner)[0]}
 		for _, conv := range conventions {
 			docs[conv][key] = map[string]any{"type": "thing", "kind": []any{"a", "b"}, "deep": map[string]any{"kind": "k", "owner": owner}}
 		}
@@ -197,6 +202,7 @@ func makeFixture(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) *fixture
 				v = null
 			}
 			fmt.Fprintf(&insert, ",%s,%s", v.sql, v0.sql)
+			things[id][c.name], things[id][c.name+"0"] = v, v0
 			for _, conv := range conventions {
 				doc := docs[conv][key]
 				doc[c.name+"0"] = v0.doc
@@ -214,6 +220,15 @@ func makeFixture(t testing.TB, db *pgxpool.Pool, rng *rand.Rand, n int) *fixture
 	}
 	_, err = db.Exec(ctx, "INSERT INTO things VALUES "+insert.String()[1:])
 	require.NoError(t, err)
+
+	tables := makeRelated(t, db, things)
+	for _, conv := range conventions {
+		for id, row := range things {
+			for _, r := range relations {
+				r.lay(docs[conv][fmt.Sprint(id)], row, tables, conv)
+			}
+		}
+	}
 
 	f := &fixture{db, map[string]*compiler.Resource{}, map[string][]Row{}}
 	for _, conv := range conventions {

@@ -11,13 +11,24 @@ type Part struct {
 	Of     Expr
 	Null   *Literal // the jsonb that stands there where Of is NULL; nil for a JSON null
 	Absent bool     // nothing stands there where Of is NULL
+	Rows   *Rows    // in the place of Of: rows of another table; NULL where there is none
 }
 
-// Document is the SQL of a row's document, a jsonb object of the parts, with their
-// columns unqualified. Every timestamp, uuid and address in it has the form in which
-// the predicates of this package compare it.
-func Document(parts []Part) string {
-	r := renderer{binder: inline{}}
+// Rows are the rows of another table that belong to a row, as documents.
+type Rows struct {
+	From  string
+	Many  bool      // an array of them, sorted by Order; else the one that there is
+	Join  [][2]Expr // columns of From and of the table around, which are equal
+	Order Expr      // a column of From; nil for none
+	Parts []Part    // of columns of From
+}
+
+// Document is the SQL of the document of a row of the table, a jsonb object of the
+// parts. No column has a table: those of the row stand so in the SQL, too. Every
+// timestamp, uuid and address in it has the form in which the predicates of this
+// package compare it.
+func Document(table string, parts []Part) string {
+	r := renderer{binder: inline{}, tables: []string{baseName(table)}}
 	r.document(parts, 0)
 	return r.String()
 }
@@ -64,6 +75,17 @@ func (r *renderer) document(parts []Part, depth int) {
 	}
 	for _, m := range absent {
 		join()
+		if m.Rows != nil {
+			r.WriteString("COALESCE(")
+			r.rows(*m.Rows, func() {
+				r.WriteString("jsonb_build_object(")
+				r.key(m.Path[depth])
+				r.document(m.Rows.Parts, 0)
+				r.WriteByte(')')
+			})
+			r.WriteString(", '{}')")
+			continue
+		}
 		r.WriteString("CASE WHEN ")
 		r.leaf(Null{m.Of}, true)
 		r.WriteString(" THEN jsonb_build_object(")
@@ -83,15 +105,57 @@ func (r *renderer) key(key string) {
 }
 
 func (r *renderer) part(m Part) {
-	if m.Null == nil || !Nullable(m.Of) {
-		r.shownJSON(m.Of)
+	show := func() { r.shownJSON(m.Of) }
+	if m.Rows != nil {
+		show = func() { r.rows(*m.Rows, func() { r.document(m.Rows.Parts, 0) }) }
+	}
+	if m.Null == nil || m.Rows == nil && !Nullable(m.Of) {
+		show()
 		return
 	}
 	r.WriteString("COALESCE(")
-	r.shownJSON(m.Of)
+	show()
 	r.WriteString(", ")
 	r.expr(*m.Null)
 	r.WriteByte(')')
+}
+
+// rows writes what show makes of each of the rows.
+func (r *renderer) rows(rows Rows, show func()) {
+	taken := map[string]bool{"elem": true} // see shownJSON
+	for _, name := range r.tables {
+		taken[name] = true
+	}
+	around, outer := r.tables[len(r.tables)-1], r.outer
+	alias := freeName(baseName(rows.From), taken)
+	r.tables = append(r.tables, alias)
+	r.outer = alias
+	r.WriteString("(SELECT ")
+	if rows.Many {
+		r.WriteString("COALESCE(jsonb_agg(")
+	}
+	show()
+	if rows.Many {
+		if rows.Order != nil {
+			r.WriteString(" ORDER BY ")
+			r.expr(rows.Order)
+		}
+		r.WriteString("), '[]')")
+	}
+	r.WriteString(" FROM " + quoteName(rows.From))
+	if alias != baseName(rows.From) {
+		r.WriteString(" AS " + quoteName(alias))
+	}
+	for i, on := range rows.Join {
+		r.WriteString([]string{" WHERE ", " AND "}[min(i, 1)])
+		r.expr(on[0])
+		r.WriteString(" = ")
+		r.outer = around
+		r.expr(on[1])
+		r.outer = alias
+	}
+	r.WriteByte(')')
+	r.tables, r.outer = r.tables[:len(r.tables)-1], outer
 }
 
 // shownJSON writes the jsonb of a value as the document shows it. PostgreSQL's own

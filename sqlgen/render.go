@@ -16,7 +16,8 @@ type binder interface {
 type renderer struct {
 	strings.Builder
 	binder binder
-	outer  string // what qualifies the columns without a table, inside an Exists
+	outer  string   // what qualifies the columns without a table, inside a subquery
+	tables []string // of a document: those around
 }
 
 func render(p Predicate, b binder) string {
