@@ -62,12 +62,13 @@ func baseName(table string) string { return table[strings.LastIndexByte(table, '
 // stand inside another one.
 func (r related) scope(number string) scope {
 	rel := r.field.Relation
-	over := sqlgen.Exists{From: rel.Table, Alias: baseName(rel.Table) + "#" + number, Outer: r.outer}
+	over := sqlgen.Exists{From: rel.Table, Alias: baseName(rel.Table) + "#" + number, Outer: r.outer, One: !rel.Many}
 	on := make([]sqlgen.Predicate, len(rel.Join))
 	for i, j := range rel.Join {
 		on[i] = sqlgen.Eq(sqlgen.Column{Table: over.Alias, Name: j.Child}, sqlgen.Column{Table: r.parent, Name: j.Parent})
 	}
-	return scope{over: over, when: conjunction(on...), of: r}
+	over.On = conjunction(on...)
+	return scope{over: over, when: sqlgen.True, of: r}
 }
 
 // in is the row that the scope is about.

@@ -115,7 +115,7 @@ func (t *translator) checkConflict(rules []*ast.Rule, v value) {
 	for i, a := range v {
 		t.alive()
 		for _, b := range v[i+1:] {
-			if sqlgen.Simplify(sqlgen.ShortAliases(sqlgen.And{a.when, b.when, differ(a.op, b.op)})) != sqlgen.Predicate(sqlgen.False) {
+			if sqlgen.Simplify(sqlgen.And{a.when, b.when, differ(a.op, b.op)}) != sqlgen.Predicate(sqlgen.False) {
 				t.rule, t.expr = rules[0], rules[0].Body[0]
 				refuse(CodeConflict, "the rule may have two values for one row", "make the bodies exclude each other, or use else")
 			}
@@ -222,7 +222,7 @@ func (t *translator) checkKeys(rules []*ast.Rule, set ruleSet) {
 				}
 			}
 			both := sqlgen.And{a.from.when, b.from.when, compareValues(sqlgen.EQ, a.key, b.key), disjunction(differs)}
-			if sqlgen.Simplify(sqlgen.ShortAliases(both)) != sqlgen.Predicate(sqlgen.False) {
+			if sqlgen.Simplify(both) != sqlgen.Predicate(sqlgen.False) {
 				t.rule, t.expr = rules[0], rules[0].Body[0]
 				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
 			}

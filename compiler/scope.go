@@ -161,8 +161,12 @@ func (t *translator) reopen(e entry) entry {
 		return name
 	}
 	for i, sc := range scopes {
-		if over, ok := sc.over.(sqlgen.ExistsElement); ok {
+		switch over := scopes[i].over.(type) {
+		case sqlgen.ExistsElement:
 			over.Of = sqlgen.RewriteExpr(over.Of, renameColumns(table))
+			scopes[i].over = over
+		case sqlgen.Exists:
+			over.On = sqlgen.Rewrite(sc.over.(sqlgen.Exists).On, renameColumns(table))
 			scopes[i].over = over
 		}
 		scopes[i].when = sqlgen.Rewrite(sc.when, renameColumns(table))

@@ -187,13 +187,16 @@ func makeRelated(t testing.TB, db *pgxpool.Pool, things []record) map[string][]r
 	}
 	add(parts.table, parts.columns, record{"thing": null})
 	for i, id := range []cell{ids[0], ids[1], quoted("uuid", "00000000-0000-0000-0000-000000000000")[0]} {
-		add(org.table, orgColumns, record{"u": id, "above": []cell{ids[1], null, ids[0]}[i]})
-		for range 2 * (i % 2) {
-			add("elem1", noteColumns, record{"org": id})
+		add(org.table, orgColumns, record{
+			"u": id, "above": []cell{ids[1], null, ids[0]}[i], "t": []cell{texts[0], texts[1], null}[i],
+			"i0": numbers("1", "2", "1")[i], "b": []cell{null, booleans[0], booleans[1]}[i], "j": orgColumns[3].values[i],
+		})
+		for j := range []int{3, 0, 2}[i] {
+			add("elem1", noteColumns, record{"org": id, "t": []cell{texts[0], texts[1], null}[j]})
 		}
 	}
-	for _, owner := range owners {
-		add("homes", noteColumns, record{"owner": owner})
+	for i, owner := range owners {
+		add("homes", noteColumns, record{"owner": owner, "t": []cell{texts[0], null}[i]})
 	}
 
 	var sql strings.Builder

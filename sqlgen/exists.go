@@ -8,13 +8,15 @@ import (
 	"unicode/utf8"
 )
 
-// Exists is true when the table has a row for which Where is true. Columns of From
-// name it by its alias; other columns are of a row around it. Subqueries inside each
-// other have the same Outer.
+// Exists is true when the table has a row for which On and Where are true. Columns of
+// From name it by its alias; other columns are of a row around it. Subqueries inside
+// each other have the same Outer.
 type Exists struct {
-	From  string // the table, name or schema.name
-	Alias string // what From is called in Where; without one, its own name
-	Outer string // the table of the filter: what its columns, which have no table, are qualified with in Where
+	From  string    // the table, name or schema.name
+	Alias string    // what From is called in On and Where; without one, its own name
+	Outer string    // the table of the filter: what its columns, which have no table, are qualified with
+	On    Predicate // which rows belong to the row around; nil for all
+	One   bool      // On is true of one row at most
 	Where Predicate
 }
 
@@ -46,9 +48,21 @@ func (r *renderer) exists(p Exists) {
 		r.outer = baseName(p.Outer)
 	}
 	r.WriteString(" WHERE ")
-	r.pred(p.Where, looseOr)
+	r.pred(p.condition(), looseOr)
 	r.WriteByte(')')
 	r.outer = outer
+}
+
+// condition is On and Where as one.
+func (p Exists) condition() Predicate {
+	switch {
+	case p.On == nil:
+		return p.Where
+	case p.Where == Predicate(True):
+		return p.On
+	default:
+		return And(append(slices.Clone(conjuncts(p.On)), conjuncts(p.Where)...))
+	}
 }
 
 // existsHoist: a conjunct that does not read the table stands outside.
@@ -76,70 +90,99 @@ func split(p Predicate, reads func(Column) bool) (without, with []Predicate) {
 
 // orExists: "a row with a, or a row with b" is a row with a or b.
 func orExists(p Or) (Predicate, bool) {
-	terms, merged := mergeExists(p, func(t Predicate) (Exists, bool) {
-		e, ok := t.(Exists)
-		return e, ok
-	}, func(e Exists) Predicate { return e })
+	terms, merged := mergeExists(p, isExists, isExists, func(a, b Exists) Predicate {
+		a.Where = Or{a.Where, b.Where}
+		return a
+	})
 	return unwrapOr(terms), merged
 }
 
 // andNotExists: "no row with a, and no row with b" is no row with a or b.
 func andNotExists(p And) (Predicate, bool) {
-	terms, merged := mergeExists(p, func(t Predicate) (Exists, bool) {
-		n, _ := t.(Not)
-		e, ok := n.Of.(Exists)
-		return e, ok
-	}, func(e Exists) Predicate { return Not{e} })
+	terms, merged := mergeExists(p, isNotExists, isNotExists, func(a, b Exists) Predicate {
+		a.Where = Or{a.Where, b.Where}
+		return Not{a}
+	})
 	return unwrapAnd(terms), merged
 }
 
-// mergeExists makes one of the subqueries of one table that are joined alike with the
-// row around them. One of those that are not would have no join that an index serves.
-func mergeExists(terms []Predicate, read func(Predicate) (Exists, bool), write func(Exists) Predicate) ([]Predicate, bool) {
+// andExistsOne: of one row, "a row with a, and a row with b" is a row with a and b.
+func andExistsOne(p And) (Predicate, bool) {
+	terms, merged := mergeExists(p, isOne(isExists), isOne(isExists), func(a, b Exists) Predicate {
+		a.Where = And{a.Where, b.Where}
+		return a
+	})
+	return unwrapAnd(terms), merged
+}
+
+// andNotExistsOne: of one row, "a row with a, and no row with b" is a row with a and
+// without b.
+func andNotExistsOne(p And) (Predicate, bool) {
+	terms, merged := mergeExists(p, isOne(isExists), isOne(isNotExists), func(a, b Exists) Predicate {
+		a.Where = And{a.Where, Not{b.Where}}
+		return a
+	})
+	return unwrapAnd(terms), merged
+}
+
+// orNotExistsOne: of one row, "no row with a, or no row with b" is no row with a and b.
+func orNotExistsOne(p Or) (Predicate, bool) {
+	terms, merged := mergeExists(p, isOne(isNotExists), isOne(isNotExists), func(a, b Exists) Predicate {
+		a.Where = And{a.Where, b.Where}
+		return Not{a}
+	})
+	return unwrapOr(terms), merged
+}
+
+func isExists(p Predicate) (Exists, bool) {
+	e, ok := p.(Exists)
+	return e, ok
+}
+
+func isNotExists(p Predicate) (Exists, bool) {
+	n, _ := p.(Not)
+	return isExists(n.Of)
+}
+
+func isOne(read func(Predicate) (Exists, bool)) func(Predicate) (Exists, bool) {
+	return func(p Predicate) (Exists, bool) {
+		e, ok := read(p)
+		return e, ok && e.One
+	}
+}
+
+// mergeExists joins pairs of terms that are about the same rows of a table.
+func mergeExists(terms []Predicate, first, second func(Predicate) (Exists, bool), join func(a, b Exists) Predicate) ([]Predicate, bool) {
 	if len(terms) > maxPairwise {
 		return terms, false
 	}
-	out, merged := slices.Clone(terms), false
-	for i := 0; i < len(out); i++ {
-		e, ok := read(out[i])
-		if !ok {
+	for i, t := range terms {
+		a, ok := first(t)
+		if !ok || a.On == nil {
 			continue
 		}
-		for j := i + 1; j < len(out); j++ {
-			other, ok := read(out[j])
-			if !ok || !sameTable(e, other) {
-				continue
-			}
-			either, common := orFactor(Or{e.Where, other.Where})
-			if common && joins(either, e) {
-				e.Where = either
-				out[i], out = write(e), slices.Delete(out, j, j+1)
-				merged = true
-				j--
+		for j, other := range terms {
+			if b, ok := second(other); ok && i != j && sameRows(a, b) {
+				out := slices.Clone(terms)
+				out[i] = join(a, b)
+				return slices.Delete(out, j, j+1), true
 			}
 		}
 	}
-	return out, merged
+	return terms, false
 }
 
-// joins reports whether a conjunct compares the table of e with what is around it.
-func joins(where Predicate, e Exists) bool {
-	own := func(c Column) bool { return c.Table == e.alias() }
-	return slices.ContainsFunc(conjuncts(where), func(t Predicate) bool {
-		_, compares := t.(Compare)
-		return compares && anyColumn(t, own) && anyColumn(t, func(c Column) bool { return !own(c) })
-	})
-}
-
-func sameTable(a, b Exists) bool {
-	return a.From == b.From && a.alias() == b.alias() && a.Outer == b.Outer
+// sameRows reports whether two subqueries are about the same rows.
+func sameRows(a, b Exists) bool {
+	return a.From == b.From && a.alias() == b.alias() && a.Outer == b.Outer && a.One == b.One &&
+		(a.On == nil) == (b.On == nil) && (a.On == nil || samePred(a.On, b.On))
 }
 
 // existsImplies reports whether there is a row for q whenever there is one for p.
 func existsImplies(depth int, p, q Predicate) bool {
 	a, okA := p.(Exists)
 	b, okB := q.(Exists)
-	return okA && okB && sameTable(a, b) && impliesWithin(depth, a.Where, b.Where)
+	return okA && okB && sameRows(a, b) && (b.Where == Predicate(True) || impliesWithin(depth, a.Where, b.Where))
 }
 
 // existsExcludes reports whether q says that there is no row where p says that there
@@ -158,9 +201,29 @@ func existsExhausts(p, q Predicate) bool {
 // ShortAliases calls the table of each [Exists] by its own name, with a number where
 // that is the name of a table around it, so that two that say the same look the same.
 func ShortAliases(p Predicate) Predicate {
+	if !hasExists(p) {
+		return p
+	}
 	taken := map[string]bool{}
 	tableNames(p, nil, func(name string, alias bool) { taken[name] = taken[name] || !alias })
 	return namer{taken, map[string]string{}}.pred(p)
+}
+
+func hasExists(p Predicate) bool {
+	switch p := p.(type) {
+	case And:
+		return slices.ContainsFunc(p, hasExists)
+	case Or:
+		return slices.ContainsFunc(p, hasExists)
+	case Not:
+		return hasExists(p.Of)
+	case ExistsElement:
+		return hasExists(p.Where)
+	case Exists:
+		return true
+	default:
+		return false
+	}
 }
 
 // namer gives names to the tables of subqueries.
@@ -183,6 +246,9 @@ func (n namer) pred(p Predicate) Predicate {
 		name := freeName(baseName(p.From), inner.taken)
 		inner.taken[name], inner.given[p.alias()] = true, name
 		p.Alias, p.Where = name, inner.pred(p.Where)
+		if p.On != nil {
+			p.On = inner.pred(p.On)
+		}
 		return p
 	case ExistsElement:
 		p.Of = rewriteExpr(p.Of, n.column)
@@ -235,7 +301,7 @@ func tableNames(p Predicate, around []string, visit func(name string, alias bool
 		tableNames(p.Of, around, visit)
 	case Exists:
 		visit(p.alias(), true)
-		tableNames(p.Where, append(slices.Clone(around), p.alias()), visit)
+		tableNames(p.condition(), append(slices.Clone(around), p.alias()), visit)
 	case ExistsElement:
 		columns(Null{p.Of})
 		visit(p.Element.Table, false)
@@ -296,6 +362,9 @@ func renameTable(p Predicate, from, to string) Predicate {
 		p.Where = renameTable(p.Where, from, to)
 		if p.alias() == from {
 			p.Alias, p.Where = to, columns(p.Where)
+			if p.On != nil {
+				p.On = columns(p.On)
+			}
 		}
 		return p
 	case ExistsElement:

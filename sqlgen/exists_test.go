@@ -15,12 +15,12 @@ var (
 )
 
 func children(where ...Predicate) Predicate {
-	return Exists{"child", "child", "docs", unwrapAnd(append([]Predicate{Eq(childDoc, docID)}, where...))}
+	return Exists{"child", "child", "docs", Eq(childDoc, docID), false, unwrapAnd(where)}
 }
 
 func TestShortAliases(t *testing.T) {
 	in := func(table, alias string, where ...Predicate) Predicate {
-		return Exists{table, alias, "app.docs", And(where)}
+		return Exists{table, alias, "app.docs", nil, false, And(where)}
 	}
 	name := func(table string) Column { return Column{Table: table, Name: "name", Type: text.Type} }
 	elem := func(table string, of Expr, where Predicate) Predicate {
@@ -68,7 +68,7 @@ func TestShortAliases(t *testing.T) {
 func TestExistsAs(t *testing.T) {
 	f := When(And{NotNull(text), children(
 		Eq(childName, text),
-		Exists{"app.docs", "docs2", "docs", And{Eq(Column{Table: "docs2", Name: "id"}, childDoc), Compare{NE, Column{Table: "docs2", Name: "name", Type: text.Type}, text}}},
+		Exists{"app.docs", "docs2", "docs", nil, false, And{Eq(Column{Table: "docs2", Name: "id"}, childDoc), Compare{NE, Column{Table: "docs2", Name: "name", Type: text.Type}, text}}},
 	)})
 	const sql = "NAME IS NOT NULL AND EXISTS (SELECT FROM child WHERE child.doc_id = DOCS.id AND child.name COLLATE \"C\" = DOCS.name AND " +
 		"EXISTS (SELECT FROM app.docs AS docs2 WHERE docs2.id = child.doc_id AND docs2.name COLLATE \"C\" <> DOCS.name))"
@@ -89,10 +89,15 @@ func TestExistsAs(t *testing.T) {
 	}
 }
 
+// onlyChild is the one child that there may be.
+func onlyChild(where ...Predicate) Predicate {
+	return Exists{"child", "child", "docs", Eq(childDoc, docID), true, unwrapAnd(where)}
+}
+
 // Subqueries that disagree on whose the columns without a table are make a filter that
 // selects nothing.
 func TestExistsDisagree(t *testing.T) {
-	inner := Exists{"notes", "notes", "other", Null{text}}
+	inner := Exists{"notes", "notes", "other", nil, false, Null{text}}
 	assert.Equal(t, ResultNever, When(children(inner)).Result())
 	inner.Outer = ""
 	assert.Equal(t, ResultNever, When(children(Not{inner})).Result())

@@ -69,6 +69,7 @@ CREATE TABLE t (
 	a text[], an text[] NOT NULL,
 	ua uuid[], ia int[], ea "Mood ?"[]
 );
+CREATE TABLE sole (t_id int UNIQUE, s text, b boolean NOT NULL, u uuid, i bigint);
 CREATE TABLE child (t_id int, s text, b boolean NOT NULL, u uuid, i bigint); -- with names of t's columns
 `
 
@@ -362,7 +363,15 @@ func (g *generator) exists(depth int) Predicate {
 	g.around = append(outerNames[:len(outerNames):len(outerNames)], alias)
 	inner := g.predicate(depth)
 	g.around = outerNames
-	p := Exists{"child", alias, "", And{pick(g, joins), pick(g, []Predicate{Or{where, inner}, And{where, inner}})}}
+	p := Exists{"child", alias, "", nil, false, pick(g, []Predicate{Or{where, inner}, And{where, inner}})}
+	switch join := pick(g, joins); g.below(4) {
+	case 0:
+		p.Where = And{join, p.Where}
+	case 1:
+		p.From, p.On, p.One = "sole", joins[0], true
+	default:
+		p.On = join
+	}
 	if len(g.around) == 0 && g.below(2) == 0 {
 		return unqualified(p)
 	}
@@ -387,6 +396,9 @@ func unqualified(p Predicate) Predicate {
 		return Not{unqualified(p.Of)}
 	case Exists:
 		p.Outer, p.Where = "t", unqualified(p.Where)
+		if p.On != nil {
+			p.On = unqualified(p.On)
+		}
 		return p
 	default:
 		return rewrite(p, func(e Expr) Expr {

@@ -200,6 +200,9 @@ func rewrite(p Predicate, f func(Expr) Expr) Predicate {
 		return Not{rewrite(p.Of, f)}
 	case Exists:
 		p.Where = rewrite(p.Where, f)
+		if p.On != nil {
+			p.On = rewrite(p.On, f)
+		}
 		return p
 	case ExistsElement:
 		p.Of, p.Where = rewriteExpr(p.Of, f), rewrite(p.Where, f)

@@ -78,6 +78,9 @@ func nodeName(p Predicate) string {
 	case HasNull:
 		return "hasnull"
 	case Exists:
+		if p.One {
+			return "exists-one " + p.From + " " + p.Alias
+		}
 		return "exists " + p.From + " " + p.Alias
 	case ExistsElement:
 		if p.Values {
@@ -104,6 +107,9 @@ func appendPredicate(b []byte, p Predicate) []byte {
 	case Not:
 		b = appendPredicate(append(b, ' '), p.Of)
 	case Exists:
+		if p.On != nil {
+			b = appendPredicate(append(b, ' '), p.On)
+		}
 		b = appendPredicate(append(b, ' '), p.Where)
 	case ExistsElement:
 		b = appendExpr(append(b, ' '), p.Of)
@@ -221,7 +227,7 @@ func indent(b *strings.Builder, p Predicate, margin string) {
 			fmt.Fprintf(b, "%s%v\n", margin, p)
 		}
 	case Exists:
-		branch(nodeName(p), []Predicate{p.Where})
+		branch(nodeName(p), []Predicate{p.condition()})
 	case ExistsElement:
 		branch(nodeName(p)+" "+printedExpr(p.Of), []Predicate{p.Where})
 	default:

@@ -209,6 +209,10 @@ func fill(t *testing.T, db *pgxpool.Pool) {
 				id, []any{"a", "b", nil, "it's"}[random.IntN(4)], random.IntN(2) == 0)
 			require.NoError(t, err)
 		}
+		if id%3 > 0 {
+			_, err := db.Exec(t.Context(), "INSERT INTO sole SELECT $1, s, bn, u, 1 FROM t WHERE id = $1", id)
+			require.NoError(t, err)
+		}
 	}
 }
 
@@ -341,10 +345,14 @@ func truth(p Predicate) string {
 	case Not:
 		return "(NOT " + truth(p.Of) + ")"
 	case Exists:
-		if p.Outer != "" {
-			p.Where = Qualify(p.Where, p.Outer)
+		on := p.On
+		if on == nil {
+			on = True
 		}
-		return "EXISTS (SELECT FROM " + quoteName(p.From) + " AS " + quoteName(p.Alias) + " WHERE " + truth(p.Where) + ")"
+		if p.Outer != "" {
+			on, p.Where = Qualify(on, p.Outer), Qualify(p.Where, p.Outer)
+		}
+		return "EXISTS (SELECT FROM " + quoteName(p.From) + " AS " + quoteName(p.Alias) + " WHERE " + truth(on) + " AND " + truth(p.Where) + ")"
 	default:
 		return "((" + render(p, inline{}) + ") IS TRUE)"
 	}

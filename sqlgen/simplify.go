@@ -25,7 +25,7 @@ func simplify(ctx context.Context, p Predicate, trace func(Step)) Predicate {
 	s := simplifier{ctx: ctx, trace: trace}
 	for range maxPasses {
 		before := printed(p)
-		p = s.simplify(p)
+		p = s.simplify(ShortAliases(p))
 		if printed(p) == before {
 			break
 		}
@@ -71,6 +71,8 @@ var (
 		{"and-implied", andImplied},
 		{"and-not-null-distinct", andNotNullDistinct},
 		{"and-not-leaf", andNotLeaf},
+		{"and-exists-one", andExistsOne},
+		{"and-not-exists-one", andNotExistsOne},
 		{"and-not-exists", andNotExists},
 		{"and-members", andMembers},
 		{"and-exclusions", andExclusions},
@@ -93,6 +95,7 @@ var (
 		{"or-same", orSame},
 		{"or-absorb", orAbsorb},
 		{"or-exists", orExists},
+		{"or-not-exists-one", orNotExistsOne},
 		{"or-unit", orUnit},
 		{"or-factor", orFactor},
 		{"or-sort", orSort},
@@ -207,6 +210,9 @@ func appendCanonical(b []byte, p Predicate) []byte {
 		return append(appendCanonical(append(b, "(not "...), p.Of), ')')
 	case Exists:
 		b = append(append(append(b, '('), nodeName(p)...), ' ')
+		if p.On != nil {
+			b = append(appendPredicate(b, p.On), ' ')
+		}
 		return append(appendCanonical(b, p.Where), ')')
 	default:
 		return appendPredicate(b, p)

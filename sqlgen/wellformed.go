@@ -24,7 +24,7 @@ func wellFormedIn(around *Exists, p Predicate) bool {
 	case Not:
 		return !lacking(p.Of)
 	case Exists:
-		return p.From != "" && (around == nil || p.Outer == around.Outer) && wellFormedIn(&p, p.Where)
+		return p.From != "" && (around == nil || p.Outer == around.Outer) && (p.On == nil || wellFormedIn(&p, p.On)) && wellFormedIn(&p, p.Where)
 	case ExistsElement:
 		return p.Element.Table != "" && wholeExpr(p.Of) && !lacking(p.Where)
 	case Compare:
