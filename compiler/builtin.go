@@ -56,7 +56,7 @@ func init() { // the tables refer to functions that refer to them
 func refuseUnplaced(ops []operand) {
 	for _, op := range ops {
 		if _, ok := op.(unplaced); ok {
-			refuse(CodeIteration, "the place of an element in an array comprehension is not known", "loop over the values only")
+			refuse(CodeIteration, "the place of an element in an array comprehension or a relation is not known", "loop over the values only")
 		}
 	}
 }

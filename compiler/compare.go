@@ -317,6 +317,8 @@ func compareList(op sqlgen.Op, x list, b operand) sqlgen.Predicate {
 		arr.Foreach(func(t *ast.Term) { elems = append(elems, knownValue(t.Value)) })
 	case list:
 		elems = y.elems
+	default:
+		refuse(CodeCompare, "a comparison of "+describe(x)+" with "+describe(b), "compare its parts")
 	}
 	if op != sqlgen.EQ || x.set || rankOf(b) != rankArray {
 		refuse(CodeCompare, "a comparison of "+describe(x)+" with "+describe(b), "compare its parts")

@@ -279,6 +279,6 @@ func lookupRows(c rows, key operand) value {
 	} else if r := rankOf(key); r != rankNumber && r != rankAny {
 		return nil
 	}
-	refuse(CodeReference, "a row of "+describe(c)+" by its place", "loop over the rows: some x in …")
+	refuse(CodeReference, describe(c)+" by their place", "loop over the rows: some x in …")
 	return nil
 }

@@ -43,12 +43,13 @@ func (e *UnfaithfulError) Error() string { return e.text }
 // A refusal is an error that holds only where what it is about reads an unknown.
 type refusal struct {
 	reads []ast.Ref
-	bound []ast.Ref // an unknown among these excuses it
+	bound []ast.Ref // when they are all unknown, that excuses it
 	err   *UnfaithfulError
 }
 
 func (r refusal) dependsOn(unknowns []ast.Ref) bool {
-	return overlap(r.reads, unknowns) && !overlap(r.bound, unknowns)
+	known := len(r.bound) == 0 || slices.ContainsFunc(r.bound, func(b ast.Ref) bool { return !overlap([]ast.Ref{b}, unknowns) })
+	return overlap(r.reads, unknowns) && known
 }
 
 // closures are the comprehensions that read variables from outside, but for the
@@ -105,7 +106,7 @@ func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []refusal {
 	var out []refusal
 	for _, v := range slices.Sorted(maps.Keys(inside)) {
 		if outside[v] && !v.IsWildcard() {
-			out = append(out, refusal{reads, boundTo(rule.Body, v), &UnfaithfulError{
+			out = append(out, refusal{reads, boundTo(c, rule.Body, v, closure), &UnfaithfulError{
 				Kind: OuterVariable, Location: closure.Location,
 				text: "a comprehension over the row reads a variable from outside of it",
 			}})
@@ -114,21 +115,110 @@ func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []refusal {
 	return out
 }
 
-// boundTo are the references into the input that a variable of the body equals.
-func boundTo(body ast.Body, v ast.Var) []ast.Ref {
+// boundTo are the references into the input that a variable of the body equals, itself
+// or through other variables; none where it may have its value from elsewhere, too.
+func boundTo(c *ast.Compiler, body ast.Body, v ast.Var, closure *ast.Term) []ast.Ref {
 	var out []ast.Ref
-	for _, e := range body {
-		if !e.IsEquality() || e.Negated {
-			continue
+	seen := map[ast.Var]bool{}
+	var follow func(v ast.Var) bool
+	follow = func(v ast.Var) bool {
+		if seen[v] {
+			return true
 		}
-		for i, operand := range e.Operands() {
-			ref, ok := e.Operand(1 - i).Value.(ast.Ref)
-			if operand.Value.Compare(v) == 0 && ok && ref.HasPrefix(ast.InputRootRef) {
-				out = append(out, ref.ConstantPrefix())
+		seen[v] = true
+		bound := false
+		for _, e := range body {
+			if e.Negated {
+				continue
+			}
+			if !e.IsEquality() {
+				if bindsVar(c, e, v, closure) {
+					return false
+				}
+				continue
+			}
+			for i, operand := range e.Operands() {
+				if operand.Value.Compare(v) != 0 {
+					if mentions(operand, v, closure) {
+						return false
+					}
+					continue
+				}
+				bound = true
+				switch other := e.Operand(1 - i).Value.(type) {
+				case ast.Var:
+					if !follow(other) {
+						return false
+					}
+				case ast.Ref:
+					head, ok := other[0].Value.(ast.Var)
+					switch {
+					case other.HasPrefix(ast.InputRootRef):
+						out = append(out, other.ConstantPrefix())
+					case !ok, ast.RootDocumentNames.Contains(other[0]), !follow(head):
+						return false
+					}
+				default:
+					return false
+				}
 			}
 		}
+		return bound
+	}
+	if !follow(v) {
+		return nil
 	}
 	return out
+}
+
+// bindsVar reports whether an expression may give a variable a value: as the key of a
+// reference, or as the result of a call.
+func bindsVar(c *ast.Compiler, e *ast.Expr, v ast.Var, closure *ast.Term) bool {
+	if mentions(e, v, closure) && !e.IsCall() {
+		return true
+	}
+	if !e.IsCall() {
+		return false
+	}
+	arity := len(e.Operands())
+	name := e.Operator()
+	if b, ok := ast.BuiltinMap[name.String()]; ok {
+		arity = len(b.Decl.FuncArgs().Args)
+	} else if rules := c.GetRulesExact(name); len(rules) > 0 {
+		arity = len(rules[0].Head.Args)
+	}
+	for i, operand := range e.Operands() {
+		if operand.Value.Compare(v) == 0 && i < arity {
+			continue
+		}
+		if mentions(operand, v, closure) {
+			return true
+		}
+	}
+	return false
+}
+
+// mentions reports whether a variable stands in x, as anything but the head of a
+// reference, outside of the closure.
+func mentions(x any, v ast.Var, closure *ast.Term) bool {
+	found := false
+	var vis *ast.GenericVisitor
+	vis = ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Term:
+			return x == closure
+		case ast.Ref:
+			for _, key := range x[1:] {
+				vis.Walk(key)
+			}
+			return true
+		case ast.Var:
+			found = found || x == v
+		}
+		return found
+	})
+	vis.Walk(x)
+	return found
 }
 
 // indexes are the references into arrays by a variable, in negated expressions.
