@@ -86,6 +86,7 @@ func (t *translator) combine(args []value, ops []operand, when sqlgen.Predicate,
 
 func (t *translator) applyBuiltin(name string, ops []operand) value {
 	refuseUnplaced(ops)
+	refuseRows(name, ops)
 	plain := make([]*ast.Term, len(ops))
 	for i, op := range ops {
 		k, ok := op.(known)

@@ -282,3 +282,19 @@ func lookupRows(c rows, key operand) value {
 	refuse(CodeReference, describe(c)+" by their place", "loop over the rows: some x in …")
 	return nil
 }
+
+// rowBuiltins are the builtins that know what an array of rows is.
+var rowBuiltins = map[string]bool{
+	"equal": true, "neq": true, "lt": true, "lte": true, "gt": true, "gte": true, "internal.member_2": true, "count": true, "object.get": true,
+	"is_null": true, "is_boolean": true, "is_number": true, "is_string": true, "is_array": true, "is_object": true, "is_set": true,
+}
+
+// refuseRows refuses the rows of a relation as an argument of the other builtins, which
+// would take them for something else.
+func refuseRows(name string, ops []operand) {
+	for _, op := range ops {
+		if _, ok := op.(rows); ok && !rowBuiltins[name] {
+			refuse(CodeBuiltin, name+" of "+describe(op)+" has no translation", "loop over the rows: some x in …")
+		}
+	}
+}
