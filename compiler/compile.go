@@ -10,6 +10,7 @@ import (
 
 	"github.com/agnivade/levenshtein"
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
@@ -89,6 +90,15 @@ func evalError(err error) error {
 		e := &Error{Code: say.code, Position: &at, Reason: unfaithful.Error(), Hint: say.hint}
 		if unfaithful.Subject != nil {
 			e.Expression = unfaithful.Subject.String()
+		}
+		return e
+	}
+	var stopped *topdown.Error
+	if errors.As(err, &stopped) && stopped.Location != nil && stopped.Location.File != "" {
+		at := positionOf(stopped.Location)
+		e := &Error{Code: CodeEval, Position: &at, Reason: "OPA stopped with " + stopped.Code + ": " + stopped.Message}
+		if stopped.Code == topdown.ConflictErr {
+			e.Hint = "make the bodies exclude each other, or use else"
 		}
 		return e
 	}

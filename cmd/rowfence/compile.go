@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,6 +155,9 @@ func (e *refusedError) print(w io.Writer) {
 		for _, one := range e.errs {
 			fmt.Fprintln(w, describe(one))
 		}
+		if codes := e.codes(); len(codes) > 0 {
+			fmt.Fprintf(w, "  more: rowfence explain-error %s\n", strings.Join(codes, " "))
+		}
 		return
 	}
 	first := struct {
@@ -166,6 +170,17 @@ func (e *refusedError) print(w io.Writer) {
 	if err := enc.Encode(first); err != nil {
 		fmt.Fprintln(w, e.errs.Error())
 	}
+}
+
+// codes are those of the errors, each once.
+func (e *refusedError) codes() []string {
+	var out []string
+	for _, one := range e.errs {
+		if !slices.Contains(out, string(one.Code)) {
+			out = append(out, string(one.Code))
+		}
+	}
+	return out
 }
 
 // describe is an error for a reader: the place, the expression, and a way out.

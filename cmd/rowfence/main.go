@@ -21,6 +21,17 @@ const (
 	exitRefused = 2 // the policy, schema or input is refused
 )
 
+// exitError ends the program with a code of a command's own. Where it holds no error
+// the command has said all there is.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d: %v", e.code, e.err) }
+
+func (e *exitError) Unwrap() error { return e.err }
+
 func main() { os.Exit(run()) }
 
 func run() int {
@@ -29,12 +40,18 @@ func run() int {
 	cmd := rootCommand()
 	err := cmd.ExecuteContext(ctx)
 	var refused *refusedError
+	var coded *exitError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &refused):
 		refused.print(cmd.ErrOrStderr())
 		return exitRefused
+	case errors.As(err, &coded):
+		if coded.err != nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "rowfence: %v\n", coded.err)
+		}
+		return coded.code
 	default:
 		fmt.Fprintf(cmd.ErrOrStderr(), "rowfence: %v\n", err)
 		return exitFailure
@@ -57,7 +74,7 @@ Exit codes: 0 done, 1 failed or used wrongly, 2 the policy, schema or input is r
 		Version:       version(),
 	}
 	root.SetVersionTemplate("rowfence {{.Version}}\n")
-	root.AddCommand(compileCommand(), explainCommand(), verifyCommand(), serveCommand(), &cobra.Command{
+	root.AddCommand(compileCommand(), explainCommand(), explainErrorCommand(), verifyCommand(), serveCommand(), &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  rowfence version",
