@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -12,15 +13,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rowfence/rowfence/internal/pglocal/pgtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"rowfence": main})
+	testscript.Main(databases{m}, map[string]func(){"rowfence": main})
 }
+
+// databases are tests that may ask for a PostgreSQL.
+type databases struct{ m *testing.M }
+
+func (d databases) Run() int { return pgtest.Code(d.m) }
 
 // The scripts specify the command: what it prints where, and how it exits.
 func TestScript(t *testing.T) {
@@ -36,9 +45,10 @@ func TestScript(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "auditor50.json"), auditor(50), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":  status,
-			"refusal": refusal,
-			"bundle":  bundle,
+			"status":   status,
+			"refusal":  refusal,
+			"bundle":   bundle,
+			"database": database,
 		},
 	})
 }
@@ -118,6 +128,21 @@ func bundle(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(w.Close())
 	ts.Check(zip.Close())
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), buf.Bytes(), 0o600))
+}
+
+// database makes a database in which a file of SQL has run: database file.sql. Its URL
+// is in $DATABASE.
+func database(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: database file.sql")
+	}
+	url := pgtest.MustURL()
+	conn, err := pgx.Connect(context.Background(), url)
+	ts.Check(err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), ts.ReadFile(args[0]))
+	ts.Check(err)
+	ts.Setenv("DATABASE", url)
 }
 
 // auditor is the input of one who may read the audit log of n organizations.

@@ -23,7 +23,7 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	files := readmeFile.FindAllSubmatch(readme, -1)
-	require.Len(t, files, 3)
+	require.Len(t, files, 4)
 	for _, f := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, string(f[2])), f[1], 0o600))
 	}
@@ -42,5 +42,5 @@ func TestReadme(t *testing.T) {
 			runs++
 		}
 	}
-	require.Equal(t, 4, runs)
+	require.Equal(t, 5, runs)
 }

@@ -61,7 +61,11 @@ func start() (*cluster, error) {
 
 // Run runs the tests, stops the server if one was started, and exits with the
 // tests' code.
-func Run(m *testing.M) {
+func Run(m *testing.M) { os.Exit(Code(m)) }
+
+// Code is Run for a TestMain that has more to do before it exits: it returns the
+// tests' code.
+func Code(m interface{ Run() int }) int {
 	running.Store(true)
 	code := m.Run()
 	if started.Load() {
@@ -73,7 +77,7 @@ func Run(m *testing.M) {
 			}
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // New returns connections to a fresh database, which is dropped when the test
