@@ -116,3 +116,22 @@ func writeExample(b *strings.Builder, x compiler.Example) {
 		fmt.Fprintf(b, "\n```%s\n%s\n```\n", language, f.Text)
 	}
 }
+
+// Each code of a refused policy has a conformance file: that is where it is seen under
+// all conventions, and below negation. The other codes are of no policy, or stop it
+// before it is evaluated.
+func TestCodesHaveConformanceFiles(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "conformance", "*", "*.txtar"))
+	require.NoError(t, err)
+	var all strings.Builder
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		require.NoError(t, err)
+		all.Write(text)
+	}
+	for _, e := range compiler.Catalogue() {
+		if strings.HasPrefix(string(e.Code), "RF3") || e.Code == compiler.CodeEval {
+			require.Contains(t, all.String(), "refused "+string(e.Code), "no conformance file is refused with it")
+		}
+	}
+}
