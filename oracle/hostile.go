@@ -26,7 +26,8 @@ import (
 // policy, as they are and changed a little, where they fit a column's type. Columns
 // are those of the database, as [ColumnsOf] reads them.
 //
-// A row has the columns that are fields of the resource. A column that the schema
+// A row has the columns that are fields of the resource, and so belongs to rows of
+// other tables by those only. A column that the schema
 // says is not NULL never is. A jsonb column never holds JSON's null itself: in such a
 // row that is NULL.
 func Hostile(rng *rand.Rand, r *compiler.Resource, columns map[string]Column, constants []ast.Value, n int) []string {
@@ -47,7 +48,7 @@ func Hostile(rng *rand.Rand, r *compiler.Resource, columns map[string]Column, co
 		}
 		row := map[string]any{}
 		for _, f := range r.Fields {
-			if f.Const == nil {
+			if f.Const == nil && f.Relation == nil {
 				row[f.Column.Name] = m.column(f.Column, columns[f.Column.Name])
 			}
 		}

@@ -13,10 +13,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
-var relationPolicies = flag.Int("oracle.relations", 300, "random policies over relations to check")
+var relationPolicies = flag.Int("oracle.relations", 200, "random policies over relations to check")
 
 // TestRandomRelations holds random policies over relations against OPA. Each exact one
 // is run on the table by its own name and by others, which are those of tables and
@@ -235,4 +236,45 @@ func anyOf(rng *rand.Rand, m map[string]string) string {
 		}
 	}
 	return least
+}
+
+// TestShrinkRelations makes hostile rows of a resource with relations, and shrinks a
+// difference that a related row shows.
+func TestShrinkRelations(t *testing.T) {
+	ctx := t.Context()
+	f := newFixture(t)
+	columns, err := ColumnsOf(ctx, f.db, "things")
+	require.NoError(t, err)
+	policy, err := rego.Load(ctx, rego.Module("p.rego", `package authz
+
+allow if {
+	input.object.b
+	not noted
+	input.object.org != null
+}
+
+noted if {
+	some p in input.object.parts
+	some n in p.notes
+	n.i >= 1
+}
+`))
+	require.NoError(t, err)
+	query, err := policy.Prepare(ctx, "data.authz.allow")
+	require.NoError(t, err)
+	c := Case{Query: query, Resource: f.resources["null"], Key: "row_id", Input: sharedInput}
+	made, err := CheckMade(ctx, f.db, c, Hostile(rand.New(rand.NewPCG(1, 1)), c.Resource, columns, anyConstants(), 200))
+	require.NoError(t, err)
+	require.NoError(t, made.Err())
+	require.NotEmpty(t, made.Allowed)
+
+	c.Compile = mistakes["no negation"]
+	report, err := Check(ctx, f.db, c, f.rows["null"])
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Leaked)
+	s, err := Shrink(ctx, f.db, c, report.Leaked[0], 3000)
+	require.NoError(t, err)
+	t.Logf("%s\n%s", s.Policy(), s.Row.Columns)
+	require.Contains(t, s.Policy(), "input.object.parts")
+	require.Less(t, len(s.Policy()), 160)
 }

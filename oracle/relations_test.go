@@ -49,7 +49,7 @@ var (
 		{"b", "boolean", "bool", "", booleans, "false"},
 		{"j", "jsonb", "jsonb", "", jsons(`{"g1": ["read"]}`, `["a", "b"]`, `"a"`, "null"), "{}"},
 	}
-	maker = relation{name: "maker", table: "Org Table", one: true, join: [][2]string{{"u", "u"}}, columns: orgColumns}
+	makerRelation = relation{name: "maker", table: "Org Table", one: true, join: [][2]string{{"u", "u"}}, columns: orgColumns}
 
 	// relations of a thing. A thing has no part, or several; a part no note, or several.
 	relations = []relation{
@@ -66,8 +66,8 @@ var (
 				{"ts", "timestamptz", "timestamptz", "", times("2006-01-02T15:04:05.999999999Z07:00"), `""`},
 			},
 			relations: []relation{
-				{name: "notes", table: "app.notes", join: [][2]string{{"part", "row_id"}}, columns: noteColumns, relations: []relation{maker}},
-				maker,
+				{name: "notes", table: "app.notes", join: [][2]string{{"part", "row_id"}}, columns: noteColumns, relations: []relation{makerRelation}},
+				makerRelation,
 			},
 		},
 		{

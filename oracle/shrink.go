@@ -139,7 +139,7 @@ type shrinker struct {
 	seen    map[string]bool
 }
 
-// columnsOf are the columns of the row that are fields.
+// columnsOf are the columns of the row that are fields, or join rows of other tables.
 func (s *shrinker) columnsOf(row Row) map[string]any {
 	all, err := compiler.DecodeInput([]byte(row.Columns))
 	if err != nil {
@@ -149,6 +149,14 @@ func (s *shrinker) columnsOf(row Row) map[string]any {
 	for _, f := range s.base.Resource.Fields {
 		if v, ok := all[f.Column.Name]; ok && f.Const == nil {
 			out[f.Column.Name] = v
+		}
+		if f.Relation == nil {
+			continue
+		}
+		for _, j := range f.Relation.Join {
+			if v, ok := all[j.Parent]; ok {
+				out[j.Parent] = v
+			}
 		}
 	}
 	return out
