@@ -20,8 +20,8 @@ func Rows(ctx context.Context, db DB, c Case, where string) ([]Row, error) {
 	return c.rows(ctx, db, sqlgen.QuoteName(c.Resource.Table), where, 0, nil)
 }
 
-// Sample reads at most n rows of the case's table, from anywhere in it. It samples
-// whole pages of a large table, and so reads little of it.
+// Sample reads at most n rows of the case's table, from anywhere in it, about n where
+// it has as many. Of a large table it reads some pages only.
 func Sample(ctx context.Context, db DB, c Case, n int) ([]Row, error) {
 	from, err := c.sampled(ctx, db, n)
 	if err != nil {
@@ -44,19 +44,26 @@ func SampleSelected(ctx context.Context, db DB, c Case, n int) ([]Row, error) {
 // sampled is the table, or a sample of its pages where it has far more than n rows.
 func (c Case) sampled(ctx context.Context, db DB, n int) (string, error) {
 	table := sqlgen.QuoteName(c.Resource.Table)
-	rows, err := db.Query(ctx, "SELECT CASE WHEN relkind = 'r' THEN greatest(reltuples, 0) ELSE 0 END::bigint FROM pg_class WHERE oid = to_regclass($1)", table)
+	rows, err := db.Query(ctx, "SELECT greatest(reltuples, 0)::bigint, relpages FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'r'", table)
 	if err != nil {
 		return "", fmt.Errorf("looking up table %s: %w", table, err)
 	}
-	size, err := pgx.CollectOneRow(rows, pgx.RowTo[int64])
-	if err != nil {
+	var size, pages int64
+	if _, err = pgx.ForEachRow(rows, []any{&size, &pages}, func() error { return nil }); err != nil {
 		return "", fmt.Errorf("looking up table %s: %w", table, err)
 	}
-	if size < 10*int64(n) {
-		return table, nil
+	const (
+		spare = 2 // a sample is of about so many rows: rather too many, and cut off
+		large = 10000
+	)
+	method := "BERNOULLI"
+	if pages > large {
+		method = "SYSTEM"
 	}
-	const spare = 2 // pages differ in how many rows they have
-	return fmt.Sprintf("%s TABLESAMPLE SYSTEM (%g)", table, 100*spare*float64(n)/float64(size)), nil
+	if share := 100 * spare * float64(n) / float64(max(size, 1)); share < 100 {
+		return fmt.Sprintf("%s TABLESAMPLE %s (%g)", table, method, share), nil
+	}
+	return table, nil
 }
 
 // rows reads rows and their documents; at most limit, unless that is 0.

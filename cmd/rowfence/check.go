@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,12 +17,6 @@ import (
 	"github.com/rowfence/rowfence/internal/catalog"
 	"github.com/rowfence/rowfence/internal/lint"
 	"github.com/rowfence/rowfence/rego"
-)
-
-// Exit codes of check.
-const (
-	exitFindings   = 1
-	exitNotChecked = 2
 )
 
 // inspection is what check is asked for.
@@ -41,12 +34,6 @@ type inspection struct {
 
 func checkCommand() *cobra.Command {
 	var in inspection
-	notChecked := func(err error) error {
-		if err == nil {
-			return nil
-		}
-		return &exitError{exitNotChecked, err}
-	}
 	cmd := &cobra.Command{
 		Use:   "check --policy P --schema S [--database-url URL]",
 		Short: "Look for mistakes in a policy and its schema, against a database",
@@ -60,36 +47,22 @@ Exit codes: 0 nothing found, 1 errors or warnings found, 2 nothing could be chec
 		Example: `  rowfence check -p policies/authz.rego -s policies/schema.yaml
   rowfence check -p policies/authz.rego -s policies/schema.yaml --database-url postgres://app@db/app
   rowfence check -p policy.rego -s schema.yaml -r document --fail-on error --format json`,
-		Args: func(cmd *cobra.Command, args []string) error { return notChecked(cobra.NoArgs(cmd, args)) },
-		PreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := cmd.ValidateRequiredFlags(); err != nil {
-				return notChecked(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Not the flag's default, which --help would print with its password.
-			if !cmd.Flags().Changed("database-url") {
-				in.databaseURL = os.Getenv("ROWFENCE_DATABASE_URL")
-			}
-			var report *checked
-			err := in.within(cmd.Context(), func(ctx context.Context) (err error) {
-				report, err = in.run(ctx)
-				return err
-			})
-			if err != nil {
-				return notChecked(err)
-			}
-			if err := report.print(cmd.OutOrStdout(), in.format); err != nil {
-				return notChecked(err)
-			}
-			if report.Errors > 0 || report.Warnings > 0 && in.failOn == "warning" {
-				return &exitError{exitFindings, nil}
-			}
-			return nil
-		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notChecked(err) })
+	toVerdict(cmd, func(cmd *cobra.Command) (bool, error) {
+		in.databaseURL = databaseURL(cmd, in.databaseURL)
+		var report *checked
+		err := in.within(cmd.Context(), func(ctx context.Context) (err error) {
+			report, err = in.run(ctx)
+			return err
+		})
+		if err != nil {
+			return false, err
+		}
+		if err := report.print(cmd.OutOrStdout(), in.format); err != nil {
+			return false, err
+		}
+		return report.Errors == 0 && (report.Warnings == 0 || in.failOn != "warning"), nil
+	})
 	f := cmd.Flags()
 	f.StringArrayVarP(&in.policies, "policy", "p", nil, "Rego file, data document, bundle (.tar.gz) or directory; may be repeated")
 	f.StringVarP(&in.schema, "schema", "s", "", "schema file: how rows look to the policy")
@@ -149,17 +122,9 @@ func (in *inspection) run(ctx context.Context) (*checked, error) {
 }
 
 func (in *inspection) load(ctx context.Context) (*compiler.Schema, *rego.Query, error) {
-	text, err := os.ReadFile(in.schema)
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading schema: %w", err)
-	}
-	schema, err := compiler.ParseSchema(text)
+	schema, policy, err := load(ctx, in.schema, in.policies)
 	if err != nil {
 		return nil, nil, err
-	}
-	policy, err := rego.Load(ctx, rego.Paths(in.policies...))
-	if err != nil {
-		return nil, nil, fmt.Errorf("loading policies: %w", err)
 	}
 	query, err := policy.Prepare(ctx, in.query)
 	return schema, query, err

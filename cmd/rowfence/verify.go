@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -13,13 +12,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/rowfence/rowfence"
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/catalog"
 	"github.com/rowfence/rowfence/internal/verify"
-	"github.com/rowfence/rowfence/rego"
 )
 
 // verification is what verify is asked for.
@@ -47,18 +45,20 @@ It reads in transactions that can't write. It looks at a sample of the rows, and
 rows that the filter selects. With --generate it also makes rows, from hostile values
 and the policy's own constants, which no table ever holds.
 
-Exit codes: 0 no difference, 1 a difference or a failure, 2 the policy or schema is
-refused, for at least one input.`,
+Exit codes: 0 all is exact, 1 a difference, or an input for which the policy is refused
+or its SQL does not run, 2 nothing could be verified.`,
 		Example: `  rowfence verify -p policies -s policies/schema.yaml -i inputs --database-url postgres://reader@db/app
   rowfence verify -p policy.rego -s schema.yaml -r document -i alice.json --sample 100000
   rowfence verify -p policy.rego -s schema.yaml -i inputs --sample 0 --generate 10000 --format junit`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return v.within(cmd.Context(), func(ctx context.Context) error {
-				return v.run(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr())
-			})
-		},
 	}
+	toVerdict(cmd, func(cmd *cobra.Command) (good bool, err error) {
+		v.database = databaseURL(cmd, v.database)
+		err = v.within(cmd.Context(), func(ctx context.Context) (err error) {
+			good, err = v.run(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return err
+		})
+		return good, err
+	})
 	f := cmd.Flags()
 	f.StringArrayVarP(&v.policies, "policy", "p", nil, "Rego file, data document, bundle (.tar.gz) or directory; may be repeated")
 	f.StringVarP(&v.schema, "schema", "s", "", "schema file: how rows look to the policy")
@@ -81,74 +81,50 @@ refused, for at least one input.`,
 	return cmd
 }
 
-// errDiffers ends the command after the report has said why.
-var errDiffers = errors.New("the SQL and OPA disagree, or a check failed; see the report")
-
-func (v *verification) run(ctx context.Context, out, progress io.Writer) error {
+func (v *verification) run(ctx context.Context, out, progress io.Writer) (good bool, err error) {
 	print := map[string]func(*verify.Report, io.Writer) error{
 		"text": (*verify.Report).Text, "json": (*verify.Report).JSON, "junit": (*verify.Report).JUnit,
 	}[v.format]
 	switch {
 	case print == nil:
-		return fmt.Errorf("--format %s: want text, json or junit", v.format)
+		return false, usageError(fmt.Sprintf("--format %s: want text, json or junit", v.format))
 	case v.sample < 0 || v.generate < 0 || v.sample+v.generate == 0:
-		return errors.New("--sample and --generate: want one of them above 0, and none below")
-	}
-	if v.database == "" {
-		v.database = os.Getenv("ROWFENCE_DATABASE_URL")
-	}
-	if v.database == "" {
-		return errors.New("--database-url is needed, or the variable ROWFENCE_DATABASE_URL")
+		return false, usageError("--sample and --generate: want one of them above 0, and none below")
+	case v.database == "":
+		return false, usageError("--database-url is needed, or the variable ROWFENCE_DATABASE_URL")
 	}
 	config, err := v.config(ctx)
 	if err != nil {
-		return refused(err, false)
+		return false, refused(err, v.format == "json")
 	}
 	if !v.quiet {
 		config.Progress = progress
 	}
-	conn, err := pgx.Connect(ctx, v.database)
+	conn, err := catalog.Connect(ctx, v.database, v.timeout)
 	if err != nil {
-		return fmt.Errorf("connecting to the database: %w", err)
+		return false, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+	defer conn.Close(context.WithoutCancel(ctx))
 	if config.Generate > 0 && config.Progress != nil {
 		fmt.Fprintf(config.Progress, "seed of the rows that are made: %d\n", config.Seed)
 	}
 	report, err := verify.Run(ctx, conn, config)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if err := print(report, out); err != nil {
-		return err
-	}
-	if report.Count(verify.Differs)+report.Count(verify.Failed) > 0 {
-		return errDiffers
-	}
-	for _, c := range report.Checks {
-		if c.Status == verify.Refused {
-			return errRefused
-		}
-	}
-	return nil
+	return report.Count(verify.Exact) == len(report.Checks), print(report, out)
 }
-
-// errRefused ends the command with its code after the report has said what is refused.
-var errRefused = &refusedError{}
 
 func (v *verification) config(ctx context.Context) (config verify.Config, err error) {
 	config = verify.Config{Query: v.query, Sample: v.sample, Generate: v.generate, Key: v.key, Seed: v.seed}
 	if v.seed == 0 {
 		config.Seed = rand.Uint64()
 	}
-	text, err := os.ReadFile(v.schema)
-	if err != nil {
-		return config, fmt.Errorf("reading schema: %w", err)
-	}
-	schema, err := compiler.ParseSchema(text)
+	schema, policy, err := load(ctx, v.schema, v.policies)
 	if err != nil {
 		return config, err
 	}
+	config.Policy = policy
 	names := v.resources
 	if len(names) == 0 {
 		names = slices.Sorted(maps.Keys(schema.Resources))
@@ -160,14 +136,8 @@ func (v *verification) config(ctx context.Context) (config verify.Config, err er
 		}
 		config.Resources = append(config.Resources, r)
 	}
-	if config.Inputs, err = readInputs(v.inputs); err != nil {
-		return config, err
-	}
-	config.Policy, err = rego.Load(ctx, rego.Paths(v.policies...))
-	if err != nil {
-		return config, fmt.Errorf("loading policies: %w", err)
-	}
-	return config, nil
+	config.Inputs, err = readInputs(v.inputs)
+	return config, err
 }
 
 // readInputs reads input documents: files, and those in directories.

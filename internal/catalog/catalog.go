@@ -119,19 +119,29 @@ func (t *Table) Column(name string) (*Column, bool) {
 // Names are what is looked for, as a schema writes it: name or schema.name.
 type Names struct{ Tables, Types []string }
 
-// Read reads the catalogue of the database at the URL, in one read-only transaction.
-// Neither connecting nor any statement takes longer than the timeout.
-func Read(ctx context.Context, url string, timeout time.Duration, names Names) (*Catalog, error) {
+// Connect connects to the database at the URL, as poolers of any kind allow. An error
+// has no password in it.
+func Connect(ctx context.Context, url string, timeout time.Duration) (*pgx.Conn, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil { // pgx leaves passwords out of it
 		return nil, fmt.Errorf("reading the database URL: %w", err)
 	}
 	config.ConnectTimeout = timeout
 	// Unnamed statements, for poolers that know no other.
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	config.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the database: %w", err)
+	}
+	return conn, nil
+}
+
+// Read reads the catalogue of the database at the URL, in one read-only transaction.
+// Neither connecting nor any statement takes longer than the timeout.
+func Read(ctx context.Context, url string, timeout time.Duration, names Names) (*Catalog, error) {
+	conn, err := Connect(ctx, url, timeout)
+	if err != nil {
+		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead})

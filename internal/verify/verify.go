@@ -176,7 +176,7 @@ func (c Config) check(ctx context.Context, outer pgx.Tx, at oracle.Case, rows []
 }
 
 func (c Config) compare(ctx context.Context, tx pgx.Tx, at oracle.Case, rows []oracle.Row, check *Check) error {
-	if len(rows) == c.Sample && c.Sample > 0 { // there may be more
+	if c.Sample > 0 {
 		selected, err := oracle.SampleSelected(ctx, tx, at, max(1, c.Sample/3))
 		if err != nil {
 			return err
