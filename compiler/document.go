@@ -9,12 +9,13 @@ import (
 )
 
 // node is a part of the input as the residual may refer to it: known, a column, a
-// parameter, or an object of which some parts are not known.
+// parameter, what a modifier puts there, or an object of which some parts are not known.
 type node struct {
 	known    ast.Value
 	field    *Field
 	param    *Param
 	related  *related
+	computed value // by a modifier, of the row
 	children map[string]*node
 }
 

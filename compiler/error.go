@@ -51,7 +51,9 @@ const (
 	// CodeComprehension: an object comprehension over a value of the row, or a
 	// comprehension over one that reads a variable from outside of it.
 	CodeComprehension Code = "RF3003"
-	// CodeWith: a with modifier on an expression that depends on the row.
+	// CodeWith: a with modifier, on an expression that depends on the row, that puts
+	// something of the row into the data, or that replaces a part of a jsonb value, a
+	// rule or a function.
 	CodeWith Code = "RF3004"
 	// CodeConflict: a rule that may have two values for one row; OPA stops there
 	// with an error, which no SQL can say.

@@ -96,7 +96,7 @@ resources:
 		"second rule":            {"allow if input.object.n == 1\n\nallow if {\n\tinput.object.n == 2\n\tupper(input.object.name) == \"A\"\n}", user, compiler.CodeBuiltin, "7:2", "upper(input.object.name)"},
 		"loop":                   {"allow if first == \"a\"\nfirst := x if some x in input.object.tags", user, compiler.CodeIteration, "4:15", "some x in input.object.tags"},
 		"comprehension":          {"allow if {x: 1 | some x in input.object.tags}.a == 1", user, compiler.CodeComprehension, "3:10", ""},
-		"with":                   {"allow if f with input.y as input.object.n\nf if input.y == input.object.n", user, compiler.CodeWith, "3:10", ""},
+		"with":                   {"allow if f with data.y as input.object.n\nf if data.y == input.object.n", user, compiler.CodeWith, "3:10", ""},
 		"conflict":               {"allow if v == 1\nv := 1 if input.object.n > 1\nv := 2 if input.object.n < 9", user, compiler.CodeConflict, "", ""},
 		"order of jsonb":         {"allow if input.object.j < input.object.k", user, compiler.CodeCompare, "3:10", "input.object.j < input.object.k"},
 		"index":                  {"allow if input.object.j[input.object.n] == 1", user, compiler.CodeReference, "3:10", ""},

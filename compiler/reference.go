@@ -167,6 +167,12 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 			}
 		}
 	}
+	if m, args := t.residual.Modified(resolved); m != nil {
+		return t.modified(m, args, s)
+	}
+	if name, rest, ok := t.residual.Variable(resolved); ok {
+		return t.path(rest, []found{{s, t.vars[name]}})
+	}
 	if t.residual.Mixed(resolved) {
 		refuse(CodeReference, "an object whose keys several rules make, some of them from the row", "make the object with one key a rule, all known or all from the row")
 	}

@@ -17,14 +17,16 @@ const maxSolutions = 10000
 
 // translator turns the rules of one residual into conditions.
 type translator struct {
-	ctx      context.Context
-	residual *rego.Residual
-	doc      *document
-	memo     map[string]value // of rules without arguments
-	depth    int
-	loops    int       // over collections of the row, so far
-	expr     *ast.Expr // the expression at hand, for errors
-	rule     *ast.Rule // the rule at hand, for errors
+	ctx       context.Context
+	residual  *rego.Residual
+	doc       *document
+	memo      map[string]value  // of rules without arguments
+	vars      map[ast.Var]value // of the expression with modifiers that the residual is of
+	depth     int
+	loops     int       // over collections of the row, so far
+	modifieds int       // expressions with modifiers, so far
+	expr      *ast.Expr // the expression at hand, for errors
+	rule      *ast.Rule // the rule at hand, for errors
 }
 
 // refusal carries an Error from deep inside an expression to the translation's
@@ -64,7 +66,7 @@ func caught(err *error, locate func(*Error) *Error) {
 
 // locate adds the place in the policy.
 func (t *translator) locate(e *Error) *Error {
-	if t.expr == nil {
+	if t.expr == nil || e.Position != nil {
 		return e
 	}
 	e.Expression = t.expr.String()

@@ -157,6 +157,8 @@ func (n *node) asValue() value {
 		return n.related.asValue()
 	case n.param != nil:
 		return paramValue(n.param)
+	case n.computed != nil:
+		return n.computed
 	case n.children != nil:
 		return value{{sqlgen.True, object{n}}}
 	default:

@@ -2,7 +2,6 @@ package rego
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -21,6 +20,7 @@ import (
 type negation struct {
 	function  bool      // its arguments may be unknown, whatever it reads
 	reads     []ast.Ref // into the input: all that the rule does
+	data      []ast.Ref // into the data
 	rules     []ast.Ref // that may have two values
 	functions []*UnfaithfulError
 }
@@ -46,26 +46,24 @@ func overlap(reads, unknowns []ast.Ref) bool {
 }
 
 // negations are those of the policy.
-func negations(c *ast.Compiler) []negation {
+func (p *Policy) negations() []negation {
 	var out []negation
-	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
-		for _, rule := range c.Modules[name].Rules {
-			n := negation{function: len(rule.Head.Args) > 0}
-			ast.WalkExprs(rule, func(e *ast.Expr) bool {
-				if _, not := e.Terms.(*ast.Not); e.Negated || not {
-					n.visit(c, e, map[*ast.Rule]bool{})
-				}
-				return false
-			})
-			if len(n.rules)+len(n.functions) == 0 {
-				continue
+	for _, rule := range p.rules() {
+		n := negation{function: len(rule.Head.Args) > 0}
+		ast.WalkExprs(rule, func(e *ast.Expr) bool {
+			if _, not := e.Terms.(*ast.Not); e.Negated || not {
+				n.visit(p, e, map[*ast.Rule]bool{})
 			}
-			// the compiler's order of rules is that of a map
-			slices.SortFunc(n.rules, func(a, b ast.Ref) int { return a.Compare(b) })
-			slices.SortFunc(n.functions, func(a, b *UnfaithfulError) int { return a.Location.Compare(b.Location) })
-			n.reads = inputReads(c, rule)
-			out = append(out, n)
+			return false
+		})
+		if len(n.rules)+len(n.functions) == 0 {
+			continue
 		}
+		// the compiler's order of rules is that of a map
+		slices.SortFunc(n.rules, func(a, b ast.Ref) int { return a.Compare(b) })
+		slices.SortFunc(n.functions, func(a, b *UnfaithfulError) int { return a.Location.Compare(b.Location) })
+		n.reads = p.reads(rule)
+		out = append(out, n)
 	}
 	return out
 }
@@ -77,16 +75,24 @@ func mayConflictBelowNot(at *ast.Location, function ast.Ref) *UnfaithfulError {
 	}
 }
 
-// inputReads are the references into the input of x, and of the rules that it refers
-// to.
-func inputReads(c *ast.Compiler, x any) []ast.Ref {
+// reads are the references that may be unknown of x, and of the rules that it refers
+// to: those into the input, and those of expressions with modifiers.
+func (p *Policy) reads(x any) []ast.Ref {
 	n := negation{}
-	n.visit(c, x, map[*ast.Rule]bool{})
+	n.visit(p, x, map[*ast.Rule]bool{})
 	return n.reads
 }
 
+// dataReads are the references to data of x, and of the rules that it refers to, up to
+// their first part that is not a constant.
+func (p *Policy) dataReads(x any) []ast.Ref {
+	n := negation{}
+	n.visit(p, x, map[*ast.Rule]bool{})
+	return n.data
+}
+
 // visit collects what x, and the rules that it refers to, read and may conflict in.
-func (n *negation) visit(c *ast.Compiler, x any, seen map[*ast.Rule]bool) {
+func (n *negation) visit(p *Policy, x any, seen map[*ast.Rule]bool) {
 	ast.WalkTerms(x, func(t *ast.Term) bool {
 		if oc, ok := t.Value.(*ast.ObjectComprehension); ok && !ast.IsConstant(oc.Value.Value) {
 			n.functions = append(n.functions, mayConflictBelowNot(t.Location, ast.Ref{ast.StringTerm("an object comprehension")}))
@@ -97,14 +103,20 @@ func (n *negation) visit(c *ast.Compiler, x any, seen map[*ast.Rule]bool) {
 		switch {
 		case ref.HasPrefix(ast.InputRootRef):
 			n.reads = append(n.reads, ref.ConstantPrefix())
+		case ref.HasPrefix(p.with.ref()):
+			n.reads = append(n.reads, ref.ConstantPrefix())
+			if m, _ := p.with.find(ref); m != nil {
+				n.visit(p, m.body, seen)
+			}
 		case ref.HasPrefix(ast.DefaultRootRef):
-			for _, r := range c.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
+			n.data = append(n.data, ref.ConstantPrefix())
+			for _, r := range p.desugared.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
 				if seen[r] {
 					continue
 				}
 				seen[r] = true
-				n.rule(c, r)
-				n.visit(c, r, seen)
+				n.rule(p.desugared, r)
+				n.visit(p, r, seen)
 			}
 		}
 		return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ type Policy struct {
 	data      ast.Value
 	nested    []nestedRule // rules with several variable keys
 	namespace string       // of the rules of a residual, below data
+	with      *modifiers   // expressions that partial evaluation does not see
 }
 
 // Load reads and compiles policies. Errors of the policies' text are OPA's
@@ -39,7 +41,12 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	if len(s.modules) == 0 {
 		return nil, errors.New("no policy: no Rego file is there")
 	}
-	p := &Policy{modules: s.modules, store: inmem.NewFromObject(s.data), namespace: freeNamespace(s.modules)}
+	p := &Policy{
+		modules:   s.modules,
+		store:     inmem.NewFromObject(s.data),
+		namespace: freeName("residual", s),
+		with:      &modifiers{root: freeName("with", s)},
+	}
 	var err error
 	if p.data, err = ast.InterfaceToValue(s.data); err != nil {
 		return nil, fmt.Errorf("reading data documents: %w", err)
@@ -51,7 +58,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	for name, m := range s.modules {
 		plain[name] = desugarElse(m)
 	}
-	if p.desugared, err = compile(plain, untyped()); err != nil {
+	if p.desugared, err = compile(plain, untyped(), p.with.stage); err != nil {
 		return nil, fmt.Errorf("rewriting else: %w", err)
 	}
 	if err := checkElse(p.source); err != nil {
@@ -61,8 +68,12 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	return p, nil
 }
 
-func compile(modules map[string]*ast.Module, capabilities *ast.Capabilities) (*ast.Compiler, error) {
+// compile compiles modules, with a last change to them before they are indexed.
+func compile(modules map[string]*ast.Module, capabilities *ast.Capabilities, last ...ast.CompilerStage) (*ast.Compiler, error) {
 	c := ast.NewCompiler().WithEnablePrintStatements(false).WithCapabilities(capabilities)
+	for _, stage := range last {
+		c.WithStageAfterID(ast.StageCheckDeprecatedBuiltins, ast.CompilerStageDefinition{Name: "Last", MetricName: "last", Stage: stage})
+	}
 	c.Compile(modules)
 	if c.Failed() {
 		return nil, c.Errors
@@ -86,21 +97,37 @@ func untyped() *ast.Capabilities {
 	return c
 }
 
-// freeNamespace is a name below data that no package of the policy uses.
-func freeNamespace(modules map[string]*ast.Module) string {
-	name := "residual"
-	for slices.ContainsFunc(mapValues(modules), func(m *ast.Module) bool {
-		return len(m.Package.Path) > 1 && m.Package.Path[1].Equal(ast.StringTerm(name))
-	}) {
+// freeName is a name below data that no package or data document of the policy uses,
+// nor any reference to one.
+func freeName(name string, s sources) string {
+	taken := map[string]bool{}
+	for k := range s.data {
+		taken[k] = true
+	}
+	for _, m := range s.modules {
+		ast.WalkRefs(m, func(ref ast.Ref) bool {
+			if len(ref) > 1 && ref.HasPrefix(ast.DefaultRootRef) {
+				key, _ := ref[1].Value.(ast.String)
+				taken[string(key)] = true
+			}
+			return false
+		})
+	}
+	for taken[name] {
 		name += "_"
 	}
 	return name
 }
 
-func mapValues(modules map[string]*ast.Module) []*ast.Module {
-	out := make([]*ast.Module, 0, len(modules))
-	for _, m := range modules {
-		out = append(out, m)
+// rules are the rules that partial evaluation sees, and one for each expression with
+// modifiers, which it sees by itself.
+func (p *Policy) rules() []*ast.Rule {
+	var out []*ast.Rule
+	for _, name := range slices.Sorted(maps.Keys(p.desugared.Modules)) {
+		out = append(out, p.desugared.Modules[name].Rules...)
+	}
+	for _, m := range p.with.exprs {
+		out = append(out, &ast.Rule{Head: ast.NewHead("with"), Body: m.body, Location: m.Location})
 	}
 	return out
 }
@@ -138,6 +165,15 @@ func (p *Policy) Constants() []ast.Value {
 	out := make([]ast.Value, 0, found.Len())
 	found.Foreach(func(t *ast.Term) { out = append(out, t.Value) })
 	return out
+}
+
+// options are those of every query of the policy.
+func (p *Policy) options(c *ast.Compiler, body ast.Body) []func(*rego.Rego) {
+	return []func(*rego.Rego){
+		rego.Compiler(c), rego.Store(p.store), rego.ParsedQuery(body),
+		rego.ShallowInlining(true), rego.PartialNamespace(p.namespace),
+		rego.PrintHook(discard{}),
+	}
 }
 
 // Reads reports whether the policy mentions a document at, above or below ref.
@@ -210,32 +246,32 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	}
 	body := ast.NewBody(ast.Equality.Expr(ast.NewTerm(ref), ast.BooleanTerm(true)))
 	q := &Query{policy: p, text: entrypoint}
-	options := func(c *ast.Compiler) []func(*rego.Rego) {
-		return []func(*rego.Rego){
-			rego.Compiler(c), rego.Store(p.store), rego.ParsedQuery(body),
-			rego.ShallowInlining(true), rego.PartialNamespace(p.namespace),
-			rego.PrintHook(discard{}),
-		}
-	}
-	if q.partial, err = rego.New(options(p.desugared)...).PrepareForPartial(ctx); err != nil {
+	if q.partial, err = rego.New(p.options(p.desugared, body)...).PrepareForPartial(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
-	if q.full, err = rego.New(options(p.source)...).PrepareForEval(ctx); err != nil {
+	if q.full, err = rego.New(p.options(p.source, body)...).PrepareForEval(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
-	q.negations = negations(p.desugared)
-	q.refusals = slices.Concat(closures(p.desugared), p.indexes(), wholeSets(p.desugared))
+	q.negations = p.negations()
+	q.refusals = slices.Concat(p.closures(), p.indexes(), p.wholeSets(), p.mocks())
+	if err := q.probe(ctx, func(body ast.Body) []func(*rego.Rego) { return p.options(p.desugared, body) }); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// probe prepares the rules that may conflict below negations.
+func (q *Query) probe(ctx context.Context, options func(ast.Body) []func(*rego.Rego)) (err error) {
 	q.probes = map[string]rego.PreparedPartialQuery{}
 	for _, n := range q.negations {
 		for _, rule := range n.rules {
-			opts := options(p.desugared)
-			opts = append(opts, rego.ParsedQuery(ast.NewBody(ast.Equality.Expr(ast.NewTerm(rule), ast.VarTerm("value")))))
-			if q.probes[rule.String()], err = rego.New(opts...).PrepareForPartial(ctx); err != nil {
-				return nil, fmt.Errorf("preparing %v: %w", rule, err)
+			body := ast.NewBody(ast.Equality.Expr(ast.NewTerm(rule), ast.VarTerm("value")))
+			if q.probes[rule.String()], err = rego.New(options(body)...).PrepareForPartial(ctx); err != nil {
+				return fmt.Errorf("preparing %v: %w", rule, err)
 			}
 		}
 	}
-	return q, nil
+	return nil
 }
 
 // suggest names the rules of the package, when there is such a package.
@@ -289,6 +325,9 @@ func stopped(err *error) {
 // references into the input.
 func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref) (r *Residual, err error) {
 	defer stopped(&err)
+	if len(q.policy.with.exprs) > 0 {
+		unknowns = append(slices.Clone(unknowns), q.policy.with.ref("at"))
+	}
 	terms := make([]*ast.Term, len(unknowns))
 	for i, u := range unknowns {
 		terms[i] = ast.NewTerm(u)
@@ -320,7 +359,7 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	if err != nil {
 		return nil, fmt.Errorf("partially evaluating %s: %w", q.text, err)
 	}
-	return newResidual(pq, q.policy), nil
+	return newResidual(pq, q), nil
 }
 
 type discard struct{}

@@ -3,6 +3,7 @@ package rego
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -14,16 +15,21 @@ import (
 type Residual struct {
 	Queries []ast.Body
 
+	query  *Query
 	policy *Policy
+	data   ast.Value // the data documents
 	root   ast.Ref
 	refs   []ast.Ref              // of the rules
 	rules  map[string][]*ast.Rule // by the constant part of their full reference
 }
 
-func newResidual(pq *rego.PartialQueries, policy *Policy) *Residual {
+func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
+	policy := query.policy
 	r := &Residual{
 		Queries: pq.Queries,
+		query:   query,
 		policy:  policy,
+		data:    policy.data,
 		root:    ast.DefaultRootRef.Append(ast.StringTerm(policy.namespace)),
 		rules:   map[string][]*ast.Rule{},
 	}
@@ -141,12 +147,12 @@ func (r *Residual) Data(ref ast.Ref) (v ast.Value, ok bool) {
 	if r.HasRulesBelow(ref) {
 		return nil, false
 	}
-	v, err := r.policy.data.Find(ref[1:])
+	v, err := r.data.Find(ref[1:])
 	return v, err == nil
 }
 
 // String prints the queries and the rules that they refer to, sorted, with the
-// position of each rule in the policy.
+// position of each rule in the policy, and the expressions with modifiers.
 func (r *Residual) String() string {
 	var b strings.Builder
 	for _, q := range r.Queries {
@@ -164,6 +170,12 @@ func (r *Residual) String() string {
 				where = fmt.Sprintf("  # %s:%d", loc.File, loc.Row)
 			}
 			fmt.Fprintf(&b, "%s: %v%s\n", strings.TrimSuffix(n, "."), rule, where)
+		}
+	}
+	for i, m := range r.policy.with.exprs {
+		ref := r.policy.with.ref("at", strconv.Itoa(i))
+		if strings.Contains(b.String(), ref.String()) {
+			fmt.Fprintf(&b, "%v: %v\n", ref, m)
 		}
 	}
 	return b.String()

@@ -27,6 +27,10 @@ const (
 	// ArrayIndex: a known array at a place that may depend on the row, below a
 	// negation. Its places are gone through, and which of them it is at forgotten.
 	ArrayIndex
+	// ReplacedFunction: a rule or function that a modifier (with) replaces, in an
+	// expression that depends on the row. The rules that it refers to have one residual
+	// for the policy, with the replacement or without it.
+	ReplacedFunction
 )
 
 // UnfaithfulError refuses a policy that has such a place.
@@ -54,23 +58,21 @@ func (r refusal) dependsOn(unknowns []ast.Ref) bool {
 
 // closures are the comprehensions that read variables from outside, but for the
 // arguments of functions, which stay variables.
-func closures(c *ast.Compiler) []refusal {
+func (p *Policy) closures() []refusal {
 	var out []refusal
-	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
-		for _, rule := range c.Modules[name].Rules {
-			ast.WalkTerms(rule.Body, func(t *ast.Term) bool {
-				switch t.Value.(type) {
-				case *ast.SetComprehension, *ast.ArrayComprehension, *ast.ObjectComprehension:
-					out = append(out, outerVars(c, rule, t)...)
-				}
-				return false
-			})
-		}
+	for _, rule := range p.rules() {
+		ast.WalkTerms(rule.Body, func(t *ast.Term) bool {
+			switch t.Value.(type) {
+			case *ast.SetComprehension, *ast.ArrayComprehension, *ast.ObjectComprehension:
+				out = append(out, p.outerVars(rule, t)...)
+			}
+			return false
+		})
 	}
 	return out
 }
 
-func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []refusal {
+func (p *Policy) outerVars(rule *ast.Rule, closure *ast.Term) []refusal {
 	inside, outside := map[ast.Var]bool{}, map[ast.Var]bool{}
 	collect := func(x any, into map[ast.Var]bool, skip *ast.Term) {
 		var vis *ast.GenericVisitor
@@ -102,7 +104,7 @@ func outerVars(c *ast.Compiler, rule *ast.Rule, closure *ast.Term) []refusal {
 			return false
 		})
 	}
-	reads := inputReads(c, closure)
+	reads := p.reads(closure)
 	var out []refusal
 	for _, v := range slices.Sorted(maps.Keys(inside)) {
 		if outside[v] && !v.IsWildcard() {
@@ -224,21 +226,18 @@ func mentions(x any, v ast.Var, closure *ast.Term) bool {
 // indexes are the references into arrays by a variable, in negated expressions.
 func (p *Policy) indexes() []refusal {
 	var out []refusal
-	c := p.desugared
-	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
-		for _, rule := range c.Modules[name].Rules {
-			ast.WalkBodies(rule, func(body ast.Body) bool {
-				for _, e := range body {
-					if _, not := e.Terms.(*ast.Not); (e.Negated || not) && p.indexesArray(body, e) {
-						out = append(out, refusal{inputReads(c, body), nil, &UnfaithfulError{
-							Kind: ArrayIndex, Location: e.Location,
-							text: "an array at a place that may depend on the row, below a negation",
-						}})
-					}
+	for _, rule := range p.rules() {
+		ast.WalkBodies(rule, func(body ast.Body) bool {
+			for _, e := range body {
+				if _, not := e.Terms.(*ast.Not); (e.Negated || not) && p.indexesArray(body, e) {
+					out = append(out, refusal{p.reads(body), nil, &UnfaithfulError{
+						Kind: ArrayIndex, Location: e.Location,
+						text: "an array at a place that may depend on the row, below a negation",
+					}})
 				}
-				return false
-			})
-		}
+			}
+			return false
+		})
 	}
 	return out
 }
@@ -271,10 +270,10 @@ func (p *Policy) indexesArray(body ast.Body, e *ast.Expr) bool {
 
 // wholeSets are the comparisons with a partial rule as a whole. An assignment is
 // none: it binds a variable.
-func wholeSets(c *ast.Compiler) []refusal {
+func (p *Policy) wholeSets() []refusal {
 	var out []refusal
-	for _, name := range slices.Sorted(maps.Keys(c.Modules)) {
-		ast.WalkExprs(c.Modules[name], func(e *ast.Expr) bool {
+	for _, rule := range p.rules() {
+		ast.WalkExprs(rule, func(e *ast.Expr) bool {
 			if !e.IsEquality() {
 				return false
 			}
@@ -286,9 +285,9 @@ func wholeSets(c *ast.Compiler) []refusal {
 				if _, binds := e.Operand(1 - i).Value.(ast.Var); binds {
 					continue
 				}
-				for _, r := range c.GetRulesExact(ref) {
+				for _, r := range p.desugared.GetRulesExact(ref) {
 					if r.Head.RuleKind() == ast.MultiValue || len(r.Head.Ref()) > len(r.Head.Ref().GroundPrefix()) {
-						out = append(out, refusal{inputReads(c, e), nil, &UnfaithfulError{
+						out = append(out, refusal{p.reads(e), nil, &UnfaithfulError{
 							Kind: WholeSet, Location: e.Location, Subject: ref,
 							text: fmt.Sprintf("%v depends on the row and is compared as a whole", ref),
 						}})
