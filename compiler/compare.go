@@ -37,6 +37,9 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	if y, ok := b.(rows); ok {
 		return compareRows(op.Flip(), y, a)
 	}
+	if isLiteral(a) || isLiteral(b) || rankOf(a) == rankSet {
+		return compareLiteral(op, a, b)
+	}
 	switch x := a.(type) {
 	case rows:
 		return compareRows(op, x, b)
@@ -57,14 +60,9 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 		if e, ok := arrayJSON(x); ok {
 			return compareJSON(op, e, b)
 		}
-	case list:
-		return compareList(op, x, b)
 	}
 	if y, ok := b.(tally); ok {
 		return compareTally(op.Flip(), y, a)
-	}
-	if l, ok := b.(list); ok {
-		return compareList(op.Flip(), l, a)
 	}
 	if y, ok := b.(array); ok {
 		return compareOperands(op.Flip(), y, a)
@@ -300,38 +298,4 @@ func orderSame(op sqlgen.Op, x jsonValue, rb rank, b operand) sqlgen.Predicate {
 		refuse(CodeLiteral, "the number "+k.v.String()+" is beyond what jsonb holds", "write a smaller number")
 	}
 	return sqlgen.Compare{Op: op, L: x.e, R: lit}
-}
-
-// compareList compares an array or set literal with another value, part by part.
-func compareList(op sqlgen.Op, x list, b operand) sqlgen.Predicate {
-	if op == sqlgen.NE {
-		return sqlgen.Not{Of: compareList(sqlgen.EQ, x, b)}
-	}
-	var elems []value
-	switch y := b.(type) {
-	case known:
-		arr, ok := y.v.(*ast.Array)
-		if !ok {
-			break
-		}
-		arr.Foreach(func(t *ast.Term) { elems = append(elems, knownValue(t.Value)) })
-	case list:
-		elems = y.elems
-	default:
-		refuse(CodeCompare, "a comparison of "+describe(x)+" with "+describe(b), "compare its parts")
-	}
-	if op != sqlgen.EQ || x.set || rankOf(b) != rankArray {
-		refuse(CodeCompare, "a comparison of "+describe(x)+" with "+describe(b), "compare its parts")
-	}
-	if _, ok := b.(array); ok {
-		refuse(CodeCompare, "a comparison of an array of the row with a literal that depends on the row", "compare its parts")
-	}
-	if len(elems) != len(x.elems) {
-		return sqlgen.False
-	}
-	all := make([]sqlgen.Predicate, len(elems))
-	for i, e := range elems {
-		all[i] = compareValues(sqlgen.EQ, x.elems[i], e)
-	}
-	return conjunction(all...)
 }

@@ -29,6 +29,9 @@ func count(args []operand) value {
 		if !x.set {
 			return knownValue(ast.IntNumberTerm(len(x.elems)).Value)
 		}
+		return distinct(x.elems)
+	case record:
+		return knownValue(ast.IntNumberTerm(len(x.keys)).Value)
 	case object:
 		all := sqlgen.And{}
 		for _, k := range x.n.keys() {

@@ -48,8 +48,8 @@ const (
 	// CodeIteration: a value that a loop over the row brings out of the loop, such as
 	// first := x if some x in input.object.tags.
 	CodeIteration Code = "RF3002"
-	// CodeComprehension: an object comprehension over a value of the row, or a
-	// comprehension over one that reads a variable from outside of it.
+	// CodeComprehension: a comprehension over a value of the row that reads a variable
+	// from outside of it.
 	CodeComprehension Code = "RF3003"
 	// CodeWith: a with modifier, on an expression that depends on the row, that puts
 	// something of the row into the data, or that replaces a part of a jsonb value, a
@@ -64,8 +64,8 @@ const (
 	// CodeReference: a reference that can't be followed, such as the element of an
 	// array at a place that the row says.
 	CodeReference Code = "RF3007"
-	// CodeExpression: any other form of expression, such as a match of an object
-	// pattern, {"a": x} = input.object.meta.
+	// CodeExpression: any other form of expression, such as an object with a key that
+	// the row says, {input.object.name: 1}.
 	CodeExpression Code = "RF3008"
 	// CodeLiteral: a constant that PostgreSQL can't hold, such as 1e200000.
 	CodeLiteral Code = "RF3009"
@@ -154,6 +154,9 @@ func AsErrors(err error) Errors {
 	case errors.As(err, &opa):
 		for _, e := range opa {
 			one := &Error{Code: CodePolicy, Reason: e.Message}
+			if strings.Contains(e.Message, "keyword is required") { // by Rego 1.0
+				one.Hint = "a policy written before Rego 1.0 is rewritten by opa fmt --write --v0-v1"
+			}
 			if at := positionOf(e.Location); at != (Position{}) {
 				one.Position = &at
 			}

@@ -26,6 +26,12 @@ func memberOf(x, coll operand) sqlgen.Predicate {
 			any[i] = compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, e)
 		}
 		return disjunction(any)
+	case record:
+		any := make([]sqlgen.Predicate, len(c.vals))
+		for i, v := range c.vals {
+			any[i] = compareValues(sqlgen.EQ, value{{sqlgen.True, x}}, v)
+		}
+		return disjunction(any)
 	case ruleSet:
 		any := make([]sqlgen.Predicate, len(c.entries))
 		for i, e := range c.entries {

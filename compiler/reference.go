@@ -44,7 +44,7 @@ func (t *translator) eval(term *ast.Term, s solution) []found {
 	case *ast.ArrayComprehension:
 		return t.comprehension(v.Term, v.Body, s, false)
 	case *ast.ObjectComprehension:
-		refuse(CodeComprehension, "an object comprehension over a value of the row has no translation", "write a set comprehension, or a rule")
+		return t.objectComprehension(v, s)
 	}
 	refuse(CodeExpression, "this form of term has no translation", "")
 	return nil
@@ -112,27 +112,49 @@ func listValue(elems []value, set bool) value {
 }
 
 func (t *translator) objectLiteral(obj ast.Object, s solution) []found {
-	if !hasRef(obj) {
+	if obj.IsGround() && !hasRef(obj) {
 		return []found{{s, knownValue(obj)}}
 	}
-	known := ast.NewObject()
+	type way struct {
+		solution
+		record
+	}
+	ways := []way{{s, record{}}}
 	obj.Foreach(func(k, v *ast.Term) {
-		for _, term := range []*ast.Term{k, v} {
-			for _, f := range t.eval(term, s) {
-				if _, ok := f.val.constant(); !ok {
-					refuse(CodeExpression, "an object that depends on the row has no translation", "compare its parts")
+		var next []way
+		for _, w := range ways {
+			key := t.constantKey(k, w.solution)
+			if w.index(key) >= 0 {
+				refuse(CodeExpression, "an object with one key twice", "use each key once")
+			}
+			for _, f := range t.eval(v, w.solution) {
+				for _, sol := range f.and(f.val.defined()) {
+					next = append(next, way{sol, record{
+						append(w.keys[:len(w.keys):len(w.keys)], key),
+						append(w.vals[:len(w.vals):len(w.vals)], f.val),
+					}})
 				}
 			}
 		}
-		fk, fv := t.eval(k, s), t.eval(v, s)
-		if len(fk) != 1 || len(fv) != 1 {
-			refuse(CodeExpression, "an object that depends on the row has no translation", "compare its parts")
-		}
-		kv, _ := fk[0].val.constant()
-		vv, _ := fv[0].val.constant()
-		known.Insert(ast.NewTerm(kv), ast.NewTerm(vv))
+		ways = next
 	})
-	return []found{{s, knownValue(known)}}
+	out := make([]found, len(ways))
+	for i, w := range ways {
+		out[i] = found{w.solution, recordValue(w.record)}
+	}
+	return out
+}
+
+func recordValue(r record) value {
+	obj := ast.NewObject()
+	for i, k := range r.keys {
+		v, ok := r.vals[i].constant()
+		if !ok {
+			return value{{sqlgen.True, r}}
+		}
+		obj.Insert(ast.NewTerm(k), ast.NewTerm(v))
+	}
+	return knownValue(obj)
 }
 
 // follow is the value of a reference.
@@ -238,6 +260,10 @@ func (t *translator) path(keys ast.Ref, from []found) []found {
 			for _, k := range t.eval(key, f.solution) {
 				var val value
 				for _, a := range f.val {
+					if set, ok := a.op.(ruleSet); ok && set.valuesFromLoops() {
+						next = append(next, t.membersOf(set, k.val, k.and(a.when))...)
+						continue
+					}
 					for _, b := range k.val {
 						val = append(val, lookup(a.op, b.op).under(conjunction(a.when, b.when))...)
 					}
@@ -271,8 +297,17 @@ func lookup(coll, key operand) value {
 		return lookupKnown(c.v, key)
 	case jsonValue:
 		return lookupJSON(c, key)
+	case record:
+		var out value
+		for i, k := range c.keys {
+			out = append(out, c.vals[i].under(compareOperands(sqlgen.EQ, key, known{k}))...)
+		}
+		return out
 	case list:
-		if k, ok := key.(known); ok && !c.set {
+		if c.set {
+			return value{{memberOf(key, c), key}}
+		}
+		if k, ok := key.(known); ok {
 			if i, ok := index(k.v); ok && i < int64(len(c.elems)) {
 				return c.elems[i]
 			}
@@ -388,7 +423,7 @@ func index(v ast.Value) (int64, bool) {
 
 func lookupRule(c ruleSet, key operand) value {
 	if c.kind == rankArray {
-		refuse(CodeReference, "an element of an array comprehension by its place", "use x in …")
+		return placed(c, key)
 	}
 	var out value
 	k := value{{sqlgen.True, key}}
@@ -408,6 +443,31 @@ func lookupRule(c ruleSet, key operand) value {
 	return merge(out)
 }
 
+// valuesFromLoops reports whether it is an object with a value that a loop over the
+// row brings.
+func (r ruleSet) valuesFromLoops() bool {
+	return slices.ContainsFunc(r.entries, func(e entry) bool {
+		return slices.ContainsFunc(e.val, func(a alt) bool { return readsLoop(a.op, e.from.scopes) })
+	})
+}
+
+// membersOf are the members of an object with a key, in the loops that bring them.
+func (t *translator) membersOf(set ruleSet, key value, from []solution) []found {
+	var out []found
+	for _, e := range set.entries {
+		e = t.reopen(e)
+		for _, s := range from {
+			for _, s := range s.and(e.from.when) {
+				s.scopes = append(slices.Clone(s.scopes), e.from.scopes...)
+				for _, s := range s.and(conjunction(compareValues(sqlgen.EQ, key, e.key), e.val.defined())) {
+					out = append(out, found{s, e.val})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // iterate binds a free variable to each key of a collection in turn.
 func (t *translator) iterate(f found, v ast.Var) []found {
 	var out []found
@@ -424,6 +484,10 @@ func (t *translator) iterate(f found, v ast.Var) []found {
 		case object:
 			for _, k := range op.n.keys() {
 				add(f.solution, a.when, knownValue(ast.String(k)), op.n.children[k].asValue())
+			}
+		case record:
+			for i, k := range op.keys {
+				add(f.solution, a.when, knownValue(k), op.vals[i])
 			}
 		case list:
 			for i, e := range op.elems {

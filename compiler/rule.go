@@ -2,6 +2,8 @@ package compiler
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -115,7 +117,7 @@ func (t *translator) checkConflict(rules []*ast.Rule, v value) {
 	for i, a := range v {
 		t.alive()
 		for _, b := range v[i+1:] {
-			if sqlgen.Simplify(sqlgen.And{a.when, b.when, differ(a.op, b.op)}) != sqlgen.Predicate(sqlgen.False) {
+			if differ := differ(a.op, b.op); differ != sqlgen.Predicate(sqlgen.False) && !impossible(sqlgen.And{a.when, b.when, differ}) {
 				t.rule, t.expr = rules[0], rules[0].Body[0]
 				refuse(CodeConflict, "the rule may have two values for one row", "make the bodies exclude each other, or use else")
 			}
@@ -130,10 +132,19 @@ func differ(a, b operand) sqlgen.Predicate {
 	if okA && okB {
 		return sqlgen.Const(ka.v.Compare(kb.v) != 0)
 	}
-	sa, okA := a.(scalar)
-	sb, okB := b.(scalar)
-	if okA && okB && sa == sb {
+	if reflect.DeepEqual(a, b) {
 		return sqlgen.False
+	}
+	single := func(op operand) bool {
+		switch rankOf(op) {
+		case rankNull, rankBool, rankNumber, rankString:
+			_, isTally := op.(tally)
+			return !isTally
+		}
+		return false
+	}
+	if single(a) && single(b) {
+		return compareOperands(sqlgen.NE, a, b)
 	}
 	return sqlgen.True
 }
@@ -195,37 +206,98 @@ func (t *translator) partialRule(rules []*ast.Rule) value {
 			}
 		}
 	}
-	t.checkKeys(rules, set)
+	t.rule, t.expr = rules[0], rules[0].Body[0]
+	t.checkKeys(set)
 	return value{{sqlgen.True, set}}
 }
 
 // checkKeys refuses an object that may have two values for one key.
-func (t *translator) checkKeys(rules []*ast.Rule, set ruleSet) {
+func (t *translator) checkKeys(set ruleSet) {
 	for i, a := range set.entries {
 		t.alive()
-		for _, v := range a.val {
-			if readsLoop(v.op, a.from.scopes) {
-				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
-			}
+		if a.val == nil {
+			continue
+		}
+		if len(a.from.scopes) > 0 && !keyedByLoop(a) && (len(a.val) > 1 || readsLoop(a.val[0].op, a.from.scopes)) {
+			refuseKeys()
 		}
 		for _, b := range set.entries[i+1:] {
-			if a.val == nil {
-				continue
-			}
-			if len(a.from.scopes)+len(b.from.scopes) > 0 {
-				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
-			}
 			var differs []sqlgen.Predicate
 			for _, x := range a.val {
 				for _, y := range b.val {
 					differs = append(differs, conjunction(x.when, y.when, differ(x.op, y.op)))
 				}
 			}
-			both := sqlgen.And{a.from.when, b.from.when, compareValues(sqlgen.EQ, a.key, b.key), disjunction(differs)}
-			if sqlgen.Simplify(both) != sqlgen.Predicate(sqlgen.False) {
-				t.rule, t.expr = rules[0], rules[0].Body[0]
-				refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
+			both := sqlgen.And{a.from.when, b.from.when}
+			for _, sc := range slices.Concat(a.from.scopes, b.from.scopes) {
+				both = append(both, sc.when)
+			}
+			differ := disjunction(differs)
+			if differ == sqlgen.Predicate(sqlgen.False) {
+				continue
+			}
+			if !impossible(append(both, compareValues(sqlgen.EQ, a.key, b.key), differ)) {
+				refuseKeys()
 			}
 		}
 	}
+}
+
+func refuseKeys() {
+	refuse(CodeConflict, "the object may have two values for one key", "make the bodies exclude each other")
+}
+
+// keyedByLoop reports whether the entry's key is that of the only loop in which it was
+// found: no two elements have the same.
+func keyedByLoop(e entry) bool {
+	if len(e.from.scopes) != 1 || len(e.key) != 1 || e.key[0].when != sqlgen.Predicate(sqlgen.True) {
+		return false
+	}
+	key, ok := e.key[0].op.(scalar)
+	return ok && key.e == e.from.scopes[0].over.ElementKey()
+}
+
+// maxBranches bounds the ways in which a condition is looked through for whether it
+// can hold.
+const maxBranches = 256
+
+// impossible reports whether no row can satisfy a condition, as far as can be seen: in
+// each of the ways in which its disjunctions can hold, two of its terms exclude each
+// other.
+func impossible(p sqlgen.Predicate) bool {
+	left := maxBranches
+	return impossibleWithin(p, &left)
+}
+
+func impossibleWithin(p sqlgen.Predicate, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
+	p = sqlgen.Simplify(p)
+	switch p := p.(type) {
+	case sqlgen.Const:
+		return !bool(p)
+	case sqlgen.Or:
+		for _, term := range p {
+			if !impossibleWithin(term, left) {
+				return false
+			}
+		}
+		return true
+	case sqlgen.And:
+		for i, term := range p {
+			or, ok := term.(sqlgen.Or)
+			if !ok {
+				continue
+			}
+			for _, branch := range or {
+				others := append(slices.Clone(p[:i]), p[i+1:]...)
+				if !impossibleWithin(append(others, branch), left) {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	return false
 }

@@ -210,6 +210,18 @@ func renameValue(v value, table func(string) string) value {
 			a.op = rows{op.of.rename(table)}
 		case row:
 			a.op = row{op.of.rename(table)}
+		case list:
+			elems := make([]value, len(op.elems))
+			for i, e := range op.elems {
+				elems[i] = renameValue(e, table)
+			}
+			a.op = list{elems, op.set}
+		case record:
+			vals := make([]value, len(op.vals))
+			for i, v := range op.vals {
+				vals[i] = renameValue(v, table)
+			}
+			a.op = record{op.keys, vals}
 		case known, unplaced:
 		default:
 			refuse(CodeIteration, "a loop over collections that loops make", "loop over the row's collections themselves")
@@ -302,6 +314,10 @@ func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Pr
 			v := d.n.children[k].asValue()
 			add(conjunction(v.defined(), fails(knownValue(ast.String(k)), v)))
 		}
+	case record:
+		for i, k := range d.keys {
+			add(fails(knownValue(k), d.vals[i]))
+		}
 	case ruleSet:
 		for _, en := range d.entries {
 			en = t.reopen(en)
@@ -342,4 +358,22 @@ func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, se
 		}
 	}
 	return []found{{s, value{{sqlgen.True, rules}}}}
+}
+
+// objectComprehension is an object of what a body finds.
+func (t *translator) objectComprehension(c *ast.ObjectComprehension, s solution) []found {
+	outer := t.expr
+	set := ruleSet{kind: rankObject}
+	for _, sol := range t.solve(c.Body, solution{sqlgen.True, nil, s.env}) {
+		for _, k := range t.eval(c.Key, sol) {
+			for _, v := range t.eval(c.Value, k.solution) {
+				for _, d := range v.and(conjunction(k.val.defined(), v.val.defined())) {
+					set.entries = append(set.entries, entry{d, k.val, v.val})
+				}
+			}
+		}
+	}
+	t.expr = outer
+	t.checkKeys(set)
+	return []found{{s, value{{sqlgen.True, set}}}}
 }

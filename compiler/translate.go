@@ -168,7 +168,7 @@ func (t *translator) solve(body ast.Body, start solution) []solution {
 	waiting := slices.Clone([]*ast.Expr(body))
 	sols := []solution{start}
 	for len(waiting) > 0 && len(sols) > 0 {
-		i := slices.IndexFunc(waiting, func(e *ast.Expr) bool { return t.ready(e, sols[0].env) })
+		i := slices.IndexFunc(waiting, func(e *ast.Expr) bool { return t.ready(e, waiting, sols[0].env) })
 		if i < 0 {
 			i = 0 // it will say which variable is unbound
 		}
@@ -188,10 +188,13 @@ func (t *translator) solve(body ast.Body, start solution) []solution {
 }
 
 // ready reports whether the variables that the expression only reads are bound.
-func (t *translator) ready(expr *ast.Expr, e *env) bool {
+func (t *translator) ready(expr *ast.Expr, waiting []*ast.Expr, e *env) bool {
 	terms, ok := expr.Terms.([]*ast.Term)
-	if !ok || expr.Negated {
-		return !expr.Negated || t.bound(expr, e)
+	if _, isTerm := expr.Terms.(*ast.Term); expr.Negated || !ok && !isTerm {
+		return t.bound(expr, waiting, e)
+	}
+	if !ok {
+		return t.readable(expr.Terms.(*ast.Term), e)
 	}
 	if expr.IsEquality() || expr.IsAssignment() {
 		return t.readable(terms[1], e) && t.bindable(terms[2], e) || t.readable(terms[2], e) && t.bindable(terms[1], e)
@@ -205,17 +208,22 @@ func (t *translator) ready(expr *ast.Expr, e *env) bool {
 	return true
 }
 
-// bound reports whether all variables of a negated expression are bound, but for
-// the wildcards, which are its own.
-func (t *translator) bound(expr *ast.Expr, e *env) bool {
-	free := false
-	ast.WalkVars(expr, func(v ast.Var) bool {
-		if _, ok := e.get(v); !ok && !v.IsWildcard() && !ast.RootDocumentNames.Contains(ast.NewTerm(v)) && !ast.ReservedVars.Contains(v) {
-			free = true
+// bound reports whether all variables of an expression that binds none are bound, but
+// for its own: wildcards, and those of its bodies that no other expression has.
+func (t *translator) bound(expr *ast.Expr, waiting []*ast.Expr, e *env) bool {
+	vis := ast.NewVarVisitor().WithParams(ast.VarVisitorParams{SkipRefCallHead: true})
+	vis.Walk(expr)
+	for v := range vis.Vars() {
+		if _, ok := e.get(v); ok || v.IsWildcard() || ast.RootDocumentNames.Contains(ast.NewTerm(v)) || ast.ReservedVars.Contains(v) {
+			continue
 		}
-		return free
-	})
-	return !free
+		if slices.ContainsFunc(waiting, func(other *ast.Expr) bool {
+			return other != expr && other.Vars(ast.SafetyCheckVisitorParams).Contains(v)
+		}) {
+			return false
+		}
+	}
+	return true
 }
 
 // readable: a term whose value can be computed, loops included.
@@ -230,6 +238,8 @@ func (t *translator) readable(term *ast.Term, e *env) bool {
 		return !v.Until(func(x *ast.Term) bool { return !t.readable(x, e) })
 	case ast.Set:
 		return !v.Until(func(x *ast.Term) bool { return !t.readable(x, e) })
+	case ast.Object:
+		return !v.Until(func(k, x *ast.Term) bool { return !t.readable(k, e) || !t.readable(x, e) })
 	default:
 		return true
 	}
@@ -242,6 +252,8 @@ func (t *translator) bindable(term *ast.Term, e *env) bool {
 		return true
 	case *ast.Array:
 		return !v.Until(func(x *ast.Term) bool { return !t.bindable(x, e) })
+	case ast.Object:
+		return !v.Until(func(k, x *ast.Term) bool { return !t.readable(k, e) || !t.bindable(x, e) })
 	default:
 		return t.readable(term, e)
 	}
@@ -327,14 +339,15 @@ func (t *translator) unify(a, b *ast.Term, s solution) []solution {
 	return out
 }
 
-// free reports whether the term is, or has in an array pattern, a variable without
-// a value.
+// free reports whether the term is, or has in a pattern, a variable without a value.
 func (t *translator) free(term *ast.Term, e *env) bool {
 	switch v := term.Value.(type) {
 	case ast.Var:
 		return !t.readable(term, e)
 	case *ast.Array:
 		return v.Until(func(x *ast.Term) bool { return t.free(x, e) })
+	case ast.Object:
+		return v.Until(func(_, x *ast.Term) bool { return t.free(x, e) })
 	default:
 		return false
 	}
@@ -349,50 +362,11 @@ func (t *translator) unifyValue(pattern *ast.Term, v value, s solution) []soluti
 		return out
 	}
 	if t.free(pattern, s.env) {
-		return t.unifyArray(pattern.Value.(*ast.Array), v, s)
+		return t.unifyPattern(pattern.Value, v, s)
 	}
 	var out []solution
 	for _, f := range t.eval(pattern, s) {
 		out = append(out, f.and(compareValues(sqlgen.EQ, v, f.val))...)
-	}
-	return out
-}
-
-// unifyArray matches an array pattern with free variables against arrays whose
-// length is known.
-func (t *translator) unifyArray(pattern *ast.Array, v value, s solution) []solution {
-	var out []solution
-	for _, a := range v {
-		var elems []value
-		switch op := a.op.(type) {
-		case known:
-			arr, ok := op.v.(*ast.Array)
-			if !ok {
-				continue
-			}
-			arr.Foreach(func(e *ast.Term) { elems = append(elems, knownValue(e.Value)) })
-		case list:
-			if op.set {
-				continue
-			}
-			elems = op.elems
-		case scalar, object, ruleSet:
-			continue
-		default:
-			refuse(CodeReference, "an array of the row matched against a pattern", "compare its elements")
-		}
-		if len(elems) != pattern.Len() {
-			continue
-		}
-		sols := s.and(a.when)
-		for i, e := range elems {
-			var next []solution
-			for _, sol := range sols {
-				next = append(next, t.unifyValue(pattern.Elem(i), e, sol)...)
-			}
-			sols = next
-		}
-		out = append(out, sols...)
 	}
 	return out
 }

@@ -42,6 +42,11 @@ type (
 		elems []value
 		set   bool
 	}
+	// record is an object literal with parts that depend on the row. Its keys do not.
+	record struct {
+		keys []ast.Value
+		vals []value
+	}
 	// unplaced is the place of an element in an array whose order is not known.
 	unplaced struct{}
 	// tally is the number of elements of a set: only whether it is 0 is asked.
@@ -66,6 +71,7 @@ func (array) operand()     {}
 func (jsonValue) operand() {}
 func (object) operand()    {}
 func (list) operand()      {}
+func (record) operand()    {}
 func (unplaced) operand()  {}
 func (tally) operand()     {}
 func (ruleSet) operand()   {}
@@ -283,7 +289,7 @@ func rankOf(op operand) rank {
 		return rankArray
 	case tally:
 		return rankNumber
-	case object, row:
+	case object, row, record:
 		return rankObject
 	case list:
 		if op.set {

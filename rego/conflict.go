@@ -3,7 +3,6 @@ package rego
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -94,7 +93,7 @@ func (p *Policy) dataReads(x any) []ast.Ref {
 // visit collects what x, and the rules that it refers to, read and may conflict in.
 func (n *negation) visit(p *Policy, x any, seen map[*ast.Rule]bool) {
 	ast.WalkTerms(x, func(t *ast.Term) bool {
-		if oc, ok := t.Value.(*ast.ObjectComprehension); ok && !ast.IsConstant(oc.Value.Value) {
+		if oc, ok := t.Value.(*ast.ObjectComprehension); ok && !ast.IsConstant(oc.Value.Value) && !keyedByLoop(oc) {
 			n.functions = append(n.functions, mayConflictBelowNot(t.Location, ast.Ref{ast.StringTerm("an object comprehension")}))
 		}
 		return false
@@ -185,39 +184,25 @@ func loops(body ast.Body) bool {
 	return found
 }
 
-// exclusive reports whether two definitions of a function never hold together:
-// they demand different constants, or are links of one chain of else.
-func exclusive(a, b *ast.Rule) bool {
-	for i := range min(len(a.Head.Args), len(b.Head.Args)) {
-		x, y := a.Head.Args[i], b.Head.Args[i]
-		if ast.IsConstant(x.Value) && ast.IsConstant(y.Value) && !x.Equal(y) {
-			return true
+// keyedByLoop reports whether the keys of an object comprehension are those of the one
+// collection that it goes through, which has each once.
+func keyedByLoop(oc *ast.ObjectComprehension) bool {
+	var keys []*ast.Term
+	calls := false
+	ast.WalkExprs(oc.Body, func(e *ast.Expr) bool {
+		if e.IsCall() {
+			b, ok := ast.BuiltinMap[e.Operator().String()]
+			calls = calls || ok && b.Relation
 		}
-	}
-	return guardedBy(a.Body, chainName(b)) || guardedBy(b.Body, chainName(a)) ||
-		chainOf(a) != "" && chainOf(a) == chainOf(b)
-}
-
-func guardedBy(body ast.Body, chain string) bool {
-	return chain != "" && strings.HasPrefix(chainOfBody(body), chain)
-}
-
-func chainOf(r *ast.Rule) string { return chainOfBody(r.Body) }
-
-// chainOfBody is the chain whose earlier links the body excludes.
-func chainOfBody(body ast.Body) string {
-	name := ""
-	for _, e := range body {
-		if !e.Negated {
-			continue
-		}
-		ast.WalkRefs(e, func(ref ast.Ref) bool {
-			last, _ := ref[len(ref)-1].Value.(ast.String)
-			if i := strings.LastIndexByte(string(last), '_'); strings.HasPrefix(string(last), chainPrefix) && name == "" {
-				name = string(last)[:i+1]
+		return false
+	})
+	ast.WalkRefs(oc.Body, func(ref ast.Ref) bool {
+		for _, t := range ref[1:] {
+			if !ast.IsConstant(t.Value) {
+				keys = append(keys, t)
 			}
-			return false
-		})
-	}
-	return name
+		}
+		return false
+	})
+	return !calls && len(keys) == 1 && keys[0].Equal(oc.Key)
 }

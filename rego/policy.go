@@ -253,7 +253,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
 	q.negations = p.negations()
-	q.refusals = slices.Concat(p.closures(), p.indexes(), p.wholeSets(), p.mocks())
+	q.refusals = slices.Concat(p.closures(), p.indexes(), p.wholeSets(), p.mocks(), p.rowKeys())
 	if err := q.probe(ctx, func(body ast.Body) []func(*rego.Rego) { return p.options(p.desugared, body) }); err != nil {
 		return nil, err
 	}

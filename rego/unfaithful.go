@@ -31,6 +31,9 @@ const (
 	// expression that depends on the row. The rules that it refers to have one residual
 	// for the policy, with the replacement or without it.
 	ReplacedFunction
+	// RowKey: an object literal with a key that may depend on the row. It is taken for
+	// an object without that key where it is compared or looked into.
+	RowKey
 )
 
 // UnfaithfulError refuses a policy that has such a place.
@@ -266,6 +269,51 @@ func (p *Policy) indexesArray(body ast.Body, e *ast.Expr) bool {
 		return false
 	})
 	return found
+}
+
+// rowKeys are the object literals with keys that are no constants.
+func (p *Policy) rowKeys() []refusal {
+	var out []refusal
+	for _, rule := range p.rules() {
+		ast.WalkTerms(rule, func(t *ast.Term) bool {
+			obj, ok := t.Value.(ast.Object)
+			if !ok {
+				return false
+			}
+			for _, key := range obj.Keys() {
+				if reads := p.keyReads(rule, key); len(reads) > 0 {
+					out = append(out, refusal{reads, nil, &UnfaithfulError{
+						Kind: RowKey, Location: t.Location,
+						text: "an object with a key that may depend on the row",
+					}})
+				}
+			}
+			return false
+		})
+	}
+	return out
+}
+
+// keyReads are the references that a key may depend on: of variables that equal a
+// reference those, of any other variable all that the rule reads.
+func (p *Policy) keyReads(rule *ast.Rule, key *ast.Term) []ast.Ref {
+	var out []ast.Ref
+	for v := range varsOf(key) {
+		var bound []ast.Ref
+		ast.WalkBodies(rule, func(body ast.Body) bool {
+			bound = append(bound, boundTo(body, v)...)
+			return false
+		})
+		switch {
+		case len(rule.Head.Args) > 0:
+			out = append(out, ast.InputRootRef, p.with.ref())
+		case len(bound) > 0:
+			out = append(out, bound...)
+		default:
+			out = append(out, p.reads(rule)...)
+		}
+	}
+	return out
 }
 
 // wholeSets are the comparisons with a partial rule as a whole. An assignment is
