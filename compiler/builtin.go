@@ -208,7 +208,7 @@ func objectGet(args []operand) value {
 	switch op := args[0].(type) {
 	case jsonValue:
 		isObject = sqlgen.JSONTypeIs{Of: op.e, Types: []string{"object"}}
-	case known, object, ruleSet:
+	case known, object, record, ruleSet:
 		if rankOf(op) != rankObject {
 			return nil
 		}

@@ -43,6 +43,10 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	switch x := a.(type) {
 	case rows:
 		return compareRows(op, x, b)
+	case object:
+		if k, ok := b.(known); ok {
+			return compareLiteral(op, recordOf(k.v.(ast.Object)), x)
+		}
 	case tally:
 		return compareTally(op, x, b)
 	case scalar:

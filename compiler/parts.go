@@ -169,3 +169,12 @@ func placed(c ruleSet, key operand) value {
 	}
 	return out
 }
+
+// recordOf is a known object as a literal.
+func recordOf(obj ast.Object) record {
+	var r record
+	obj.Foreach(func(k, v *ast.Term) {
+		r.keys, r.vals = append(r.keys, k.Value), append(r.vals, knownValue(v.Value))
+	})
+	return r
+}

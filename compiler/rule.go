@@ -253,51 +253,7 @@ func keyedByLoop(e entry) bool {
 	if len(e.from.scopes) != 1 || len(e.key) != 1 || e.key[0].when != sqlgen.Predicate(sqlgen.True) {
 		return false
 	}
-	key, ok := e.key[0].op.(scalar)
-	return ok && key.e == e.from.scopes[0].over.ElementKey()
-}
-
-// maxBranches bounds the ways in which a condition is looked through for whether it
-// can hold.
-const maxBranches = 256
-
-// impossible reports whether no row can satisfy a condition, as far as can be seen: in
-// each of the ways in which its disjunctions can hold, two of its terms exclude each
-// other.
-func impossible(p sqlgen.Predicate) bool {
-	left := maxBranches
-	return impossibleWithin(p, &left)
-}
-
-func impossibleWithin(p sqlgen.Predicate, left *int) bool {
-	if *left--; *left < 0 {
-		return false
-	}
-	p = sqlgen.Simplify(p)
-	switch p := p.(type) {
-	case sqlgen.Const:
-		return !bool(p)
-	case sqlgen.Or:
-		for _, term := range p {
-			if !impossibleWithin(term, left) {
-				return false
-			}
-		}
-		return true
-	case sqlgen.And:
-		for i, term := range p {
-			or, ok := term.(sqlgen.Or)
-			if !ok {
-				continue
-			}
-			for _, branch := range or {
-				others := append(slices.Clone(p[:i]), p[i+1:]...)
-				if !impossibleWithin(append(others, branch), left) {
-					return false
-				}
-			}
-			return true
-		}
-	}
-	return false
+	key, isScalar := e.key[0].op.(scalar)
+	over, isElement := e.from.scopes[0].over.(sqlgen.ExistsElement)
+	return isScalar && isElement && key.e == over.ElementKey()
 }

@@ -111,119 +111,13 @@ func (p *Policy) outerVars(rule *ast.Rule, closure *ast.Term) []refusal {
 	var out []refusal
 	for _, v := range slices.Sorted(maps.Keys(inside)) {
 		if outside[v] && !v.IsWildcard() {
-			out = append(out, refusal{reads, boundTo(c, rule.Body, v, closure), &UnfaithfulError{
+			out = append(out, refusal{reads, p.boundTo(rule, v, closure), &UnfaithfulError{
 				Kind: OuterVariable, Location: closure.Location,
 				text: "a comprehension over the row reads a variable from outside of it",
 			}})
 		}
 	}
 	return out
-}
-
-// boundTo are the references into the input that a variable of the body equals, itself
-// or through other variables; none where it may have its value from elsewhere, too.
-func boundTo(c *ast.Compiler, body ast.Body, v ast.Var, closure *ast.Term) []ast.Ref {
-	var out []ast.Ref
-	seen := map[ast.Var]bool{}
-	var follow func(v ast.Var) bool
-	follow = func(v ast.Var) bool {
-		if seen[v] {
-			return true
-		}
-		seen[v] = true
-		bound := false
-		for _, e := range body {
-			if e.Negated {
-				continue
-			}
-			if !e.IsEquality() {
-				if bindsVar(c, e, v, closure) {
-					return false
-				}
-				continue
-			}
-			for i, operand := range e.Operands() {
-				if operand.Value.Compare(v) != 0 {
-					if mentions(operand, v, closure) {
-						return false
-					}
-					continue
-				}
-				bound = true
-				switch other := e.Operand(1 - i).Value.(type) {
-				case ast.Var:
-					if !follow(other) {
-						return false
-					}
-				case ast.Ref:
-					head, ok := other[0].Value.(ast.Var)
-					switch {
-					case other.HasPrefix(ast.InputRootRef):
-						out = append(out, other.ConstantPrefix())
-					case !ok, ast.RootDocumentNames.Contains(other[0]), !follow(head):
-						return false
-					}
-				default:
-					return false
-				}
-			}
-		}
-		return bound
-	}
-	if !follow(v) {
-		return nil
-	}
-	return out
-}
-
-// bindsVar reports whether an expression may give a variable a value: as the key of a
-// reference, or as the result of a call.
-func bindsVar(c *ast.Compiler, e *ast.Expr, v ast.Var, closure *ast.Term) bool {
-	if mentions(e, v, closure) && !e.IsCall() {
-		return true
-	}
-	if !e.IsCall() {
-		return false
-	}
-	arity := len(e.Operands())
-	name := e.Operator()
-	if b, ok := ast.BuiltinMap[name.String()]; ok {
-		arity = len(b.Decl.FuncArgs().Args)
-	} else if rules := c.GetRulesExact(name); len(rules) > 0 {
-		arity = len(rules[0].Head.Args)
-	}
-	for i, operand := range e.Operands() {
-		if operand.Value.Compare(v) == 0 && i < arity {
-			continue
-		}
-		if mentions(operand, v, closure) {
-			return true
-		}
-	}
-	return false
-}
-
-// mentions reports whether a variable stands in x, as anything but the head of a
-// reference, outside of the closure.
-func mentions(x any, v ast.Var, closure *ast.Term) bool {
-	found := false
-	var vis *ast.GenericVisitor
-	vis = ast.NewGenericVisitor(func(x any) bool {
-		switch x := x.(type) {
-		case *ast.Term:
-			return x == closure
-		case ast.Ref:
-			for _, key := range x[1:] {
-				vis.Walk(key)
-			}
-			return true
-		case ast.Var:
-			found = found || x == v
-		}
-		return found
-	})
-	vis.Walk(x)
-	return found
 }
 
 // indexes are the references into arrays by a variable, in negated expressions.
@@ -281,7 +175,7 @@ func (p *Policy) rowKeys() []refusal {
 				return false
 			}
 			for _, key := range obj.Keys() {
-				if reads := p.keyReads(rule, key); len(reads) > 0 {
+				if reads := p.keyReads(rule, t, key); len(reads) > 0 {
 					out = append(out, refusal{reads, nil, &UnfaithfulError{
 						Kind: RowKey, Location: t.Location,
 						text: "an object with a key that may depend on the row",
@@ -296,14 +190,10 @@ func (p *Policy) rowKeys() []refusal {
 
 // keyReads are the references that a key may depend on: of variables that equal a
 // reference those, of any other variable all that the rule reads.
-func (p *Policy) keyReads(rule *ast.Rule, key *ast.Term) []ast.Ref {
+func (p *Policy) keyReads(rule *ast.Rule, obj, key *ast.Term) []ast.Ref {
 	var out []ast.Ref
 	for v := range varsOf(key) {
-		var bound []ast.Ref
-		ast.WalkBodies(rule, func(body ast.Body) bool {
-			bound = append(bound, boundTo(body, v)...)
-			return false
-		})
+		bound := p.boundTo(rule, v, obj)
 		switch {
 		case len(rule.Head.Args) > 0:
 			out = append(out, ast.InputRootRef, p.with.ref())
