@@ -349,7 +349,7 @@ func (p *Policy) mocks() []refusal {
 			if beyond {
 				out = append(out, refusal{reads, nil, &UnfaithfulError{
 					Kind: ReplacedFunction, Location: e.Location,
-					text: "a function is replaced in an expression that depends on the row",
+					text: "a rule or function is replaced in an expression that depends on the row",
 				}})
 			}
 			return false
