@@ -21,23 +21,25 @@ func (t *translator) unifyPattern(pattern ast.Value, v value, s solution) []solu
 		})
 	}
 	var out []solution
-	for _, a := range v {
-		var vals []value
-		var fits sqlgen.Predicate
-		if keys != nil {
-			vals, fits = objectParts(a.op, keys)
-		} else {
-			vals, fits = arrayParts(a.op, len(parts))
-		}
-		sols := s.and(conjunction(a.when, fits))
-		for i, val := range vals {
-			var next []solution
-			for _, sol := range sols {
-				next = append(next, t.unifyValue(parts[i], val, sol)...)
+	for _, f := range t.open(found{s, v}) {
+		for _, a := range f.val {
+			var vals []value
+			var fits sqlgen.Predicate
+			if _, isObject := pattern.(ast.Object); isObject {
+				vals, fits = objectParts(a.op, keys)
+			} else {
+				vals, fits = arrayParts(a.op, len(parts))
 			}
-			sols = next
+			sols := f.and(conjunction(a.when, fits))
+			for i, val := range vals {
+				var next []solution
+				for _, sol := range sols {
+					next = append(next, t.unifyValue(parts[i], val, sol)...)
+				}
+				sols = next
+			}
+			out = append(out, sols...)
 		}
-		out = append(out, sols...)
 	}
 	return out
 }

@@ -125,6 +125,8 @@ func (n *node) rename(table func(string) string) *node {
 	case n.related != nil:
 		of := n.related.rename(table)
 		out.related = &of
+	case n.computed != nil:
+		out.computed = renameValue(n.computed, table)
 	}
 	return &out
 }
