@@ -16,6 +16,8 @@ func (f *Field) CanBe(v ast.Value) bool {
 	switch {
 	case f.Const != nil:
 		return f.Const.Compare(v) == 0
+	case f.Relation != nil: // an array or object, of which nothing is said here
+		return true
 	case f.Null != nil && f.Null.Compare(v) == 0:
 		return true
 	case f.Column.Type.Array:
@@ -34,6 +36,9 @@ func (f *Field) CanHold(v ast.Value) bool {
 			found = found || e.Compare(v) == 0
 		}
 		return found
+	}
+	if f.Relation != nil {
+		return true
 	}
 	if !f.Column.Type.Array {
 		return f.Column.Type.Kind == sqlgen.KindJSONB
@@ -78,7 +83,7 @@ func (f *Field) JSONType() string {
 		return ast.ValueName(f.Const)
 	case t.Array:
 		return "array"
-	case t.Kind == sqlgen.KindJSONB:
+	case t.Kind == sqlgen.KindJSONB, f.Relation != nil:
 		return "any"
 	case t.Kind == sqlgen.KindBool:
 		return "boolean"

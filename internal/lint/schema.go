@@ -67,7 +67,7 @@ func (l *schemaLint) checkTable() {
 	}
 	l.table = table
 	for i := range l.resource.Fields {
-		if f := &l.resource.Fields[i]; f.Const == nil {
+		if f := &l.resource.Fields[i]; f.Const == nil && f.Relation == nil { // the other table is not looked at
 			l.checkColumn(f)
 		}
 	}
