@@ -11,10 +11,17 @@ func (ArrayGet) expr() {}
 // String prints the expression for golden files and explain.
 func (e ArrayGet) String() string { return printedExpr(e) }
 
-// arrayGet counts from the array's lower bound, which need not be 1.
+// arrayGet counts from the array's lower bound, which need not be 1 but in what a
+// function makes.
 func (r *renderer) arrayGet(e ArrayGet) {
 	r.WriteByte('(')
 	r.inner(e.Of)
+	if _, made := e.Of.(Call); made {
+		r.WriteString(")[")
+		r.typed(Literal{Type{Kind: KindInt}, e.Index + 1})
+		r.WriteByte(']')
+		return
+	}
 	r.WriteString(")[array_lower(")
 	r.inner(e.Of)
 	r.WriteString(", 1) + ")

@@ -9,6 +9,8 @@ type Function struct {
 	template string // the SQL, with $1, $2 … for the arguments
 	result   Type   // the zero Type is the first argument's
 	nulls    nulls
+	between  string // instead of a template: the operator between any number of arguments
+	byBytes  bool   // the template says by which collation its text compares: by bytes
 }
 
 // nulls says when a call is NULL.
@@ -20,15 +22,18 @@ const (
 	never
 )
 
-// arity is the number of arguments that the template takes.
-func (f *Function) arity() int {
-	n := 0
+// takes reports whether a call can have n arguments.
+func (f *Function) takes(n int) bool {
+	if f.between != "" {
+		return n > 0
+	}
+	arity := 0
 	for i := range len(f.template) - 1 {
 		if f.template[i] == '$' {
-			n = max(n, int(f.template[i+1]-'0'))
+			arity = max(arity, int(f.template[i+1]-'0'))
 		}
 	}
-	return n
+	return n == arity
 }
 
 // Call is a function applied to as many arguments as it takes. None of the functions
@@ -85,6 +90,9 @@ func (e Call) appendTo(b []byte) []byte {
 
 // open reports whether the call is written with an operator at its top.
 func (e Call) open() bool {
+	if e.Of.between != "" {
+		return len(e.Args) > 1
+	}
 	depth := 0
 	for i, c := range e.Of.template {
 		switch {
@@ -100,13 +108,29 @@ func (e Call) open() bool {
 }
 
 // apply writes the template. An argument alone between commas or parentheses needs no
-// parentheses of its own. Two texts whose collations may differ meet by their bytes.
+// parentheses of its own. Of two texts whose collations may differ, the first compares
+// by its bytes wherever it stands.
 func (r *renderer) apply(e Call) {
-	texts := 0
-	for _, a := range e.Args {
+	first, texts := -1, 0
+	for i, a := range e.Args {
 		if collated(a) {
-			texts++
+			if texts++; texts == 1 {
+				first = i
+			}
 		}
+	}
+	if texts < 2 {
+		first = -1
+	}
+	if e.Of.between != "" {
+		for i, arg := range e.Args {
+			if i > 0 {
+				r.WriteString(e.Of.between)
+			}
+			// one argument that PostgreSQL knows the type of says that of its neighbours
+			r.argument(arg, i == first, false, i > 0 || len(e.Args) > 1 && !isArg(e.Args[1]))
+		}
+		return
 	}
 	template := e.Of.template
 	for {
@@ -114,23 +138,32 @@ func (r *renderer) apply(e Call) {
 		if at < 0 || at+1 == len(template) {
 			break
 		}
-		before, arg, after := template[:at], e.Args[template[at+1]-'1'], template[at+2:]
+		before, i, after := template[:at], int(template[at+1]-'1'), template[at+2:]
 		r.WriteString(before)
 		alone := (strings.HasSuffix(before, "(") || strings.HasSuffix(before, ", ")) &&
 			(strings.HasPrefix(after, ")") || strings.HasPrefix(after, ","))
-		byItsBytes := texts > 1 && collated(arg)
-		if alone && !byItsBytes {
-			r.inner(arg)
+		if strings.HasPrefix(after, "::") { // which says the type
+			r.operand(e.Args[i])
 		} else {
-			r.typed(arg)
-		}
-		if byItsBytes {
-			r.WriteString(byBytes)
-			texts = 0
+			r.argument(e.Args[i], i == first, alone, false)
 		}
 		template = after
 	}
 	r.WriteString(template)
+}
+
+func (r *renderer) argument(arg Expr, byItsBytes, alone, typeKnown bool) {
+	switch {
+	case alone && !byItsBytes:
+		r.inner(arg)
+	case typeKnown:
+		r.operand(arg)
+	default:
+		r.typed(arg)
+	}
+	if byItsBytes {
+		r.WriteString(byBytes)
+	}
 }
 
 // collated reports whether a text has the collation of a column.
@@ -143,8 +176,10 @@ func collated(e Expr) bool {
 		return true
 	case Text:
 		return collated(e.Of)
+	case ArrayGet:
+		return collated(e.Of)
 	case Call:
-		return anyOf(e.Args, collated)
+		return !e.Of.byBytes && anyOf(e.Args, collated)
 	default:
 		return false
 	}

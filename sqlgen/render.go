@@ -172,9 +172,11 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 			r.leaf(Null{p.Of}, true)
 		}
 	case Holds:
-		if p.Want == negated {
-			r.WriteString("NOT ")
+		if p.Want != negated {
+			r.expr(p.Of)
+			return
 		}
+		r.WriteString("NOT ")
 		r.operand(p.Of)
 	case Match:
 		r.match(p, not)
@@ -215,6 +217,9 @@ func (r *renderer) left(l, right Expr) {
 
 func (r *renderer) anyAll(of Expr, op string, set Expr) {
 	r.left(of, set)
+	if textColumns(of, set) {
+		r.WriteString(byBytes)
+	}
 	r.WriteString(op)
 	if isArg(of) {
 		r.typed(set)

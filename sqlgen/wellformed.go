@@ -55,7 +55,7 @@ func wholeExpr(e Expr) bool {
 	case Literal:
 		return e.Value != nil
 	case Call:
-		return e.Of != nil && len(e.Args) == e.Of.arity() && !anyOf(e.Args, func(a Expr) bool { return !wholeExpr(a) })
+		return e.Of != nil && e.Of.takes(len(e.Args)) && !anyOf(e.Args, func(a Expr) bool { return !wholeExpr(a) })
 	case JSONGet:
 		return wholeExpr(e.Of) && wholeExpr(e.Key)
 	default:
