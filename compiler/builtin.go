@@ -66,20 +66,21 @@ func refuseUnplaced(ops []operand) {
 // arguments' alternatives.
 func (t *translator) callBuiltin(name string, args []value) value {
 	var out value
-	t.combine(args, nil, sqlgen.True, func(ops []operand, when sqlgen.Predicate) {
+	combine(args, nil, sqlgen.True, func(ops []operand, when sqlgen.Predicate) {
 		out = append(out, t.applyBuiltin(name, ops).under(when)...)
 	})
 	return merge(out)
 }
 
-func (t *translator) combine(args []value, ops []operand, when sqlgen.Predicate, visit func([]operand, sqlgen.Predicate)) {
+// combine visits each choice of an alternative of every argument.
+func combine(args []value, ops []operand, when sqlgen.Predicate, visit func([]operand, sqlgen.Predicate)) {
 	if len(args) == 0 {
 		visit(ops, when)
 		return
 	}
 	for _, a := range args[0] {
 		if both := conjunction(when, a.when); both != sqlgen.Predicate(sqlgen.False) {
-			t.combine(args[1:], append(ops[:len(ops):len(ops)], a.op), both, visit)
+			combine(args[1:], append(ops[:len(ops):len(ops)], a.op), both, visit)
 		}
 	}
 }
@@ -149,6 +150,10 @@ func match(kind sqlgen.MatchKind) symbolic {
 			if x, ok := args[0].(scalar); ok && kind == sqlgen.AtStart && sqlgen.TypeOf(x.e).Kind == sqlgen.KindUUID {
 				return truth(prefixUUID(x.e, s)).under(guard)
 			}
+			if !caseMade(of, s) {
+				return truth(sqlgen.False).under(guard)
+			}
+			of = caseFor(of, s)
 		}
 		if k, ok := args[0].(known); ok && strings.Contains(string(k.v.(ast.String)), "\x00") {
 			refuse(CodeLiteral, "a text with a NUL searched for a field", "PostgreSQL has no NUL")

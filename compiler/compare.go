@@ -112,7 +112,10 @@ func compareKnown(op sqlgen.Op, x scalar, v ast.Value) sqlgen.Predicate {
 		if !ok {
 			return sqlgen.Const(op == sqlgen.NE)
 		}
-		return sqlgen.Compare{Op: op, L: x.e, R: lit}
+		if !caseMade(x.e, string(v)) {
+			return sqlgen.Const(op == sqlgen.NE)
+		}
+		return sqlgen.Compare{Op: op, L: caseFor(x.e, string(v)), R: lit}
 	}
 	refuse(CodeCompare, "a comparison of "+describe(x)+" with "+v.String(), "")
 	return nil

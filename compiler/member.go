@@ -88,10 +88,11 @@ func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
 			lits = append(lits, lit)
 		}
 	}
+	of, lits := casesFor(s.e, lits)
 	if len(lits) == 0 {
 		return sqlgen.False
 	}
-	return sqlgen.Member{Of: s.e, Set: sqlgen.ListOf(t, lits)}
+	return sqlgen.Member{Of: of, Set: sqlgen.ListOf(t, lits)}
 }
 
 // bindsArray reports whether values of the type compare natively, and as the
@@ -142,7 +143,7 @@ func memberOfArray(x operand, coll array) sqlgen.Predicate {
 	switch x := x.(type) {
 	case known:
 		if _, null := x.v.(ast.Null); null {
-			if _, param := coll.e.(sqlgen.Param); param {
+			if _, column := coll.e.(sqlgen.Column); !column { // others have none
 				return sqlgen.False
 			}
 			return sqlgen.HasNull{Of: coll.e}

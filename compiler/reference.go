@@ -403,7 +403,13 @@ func lookupArray(c array, key ast.Value) value {
 	if !ok || i > math.MaxInt32/2 {
 		return nil
 	}
+	if part, ok := splitPart(c, i); ok {
+		return part
+	}
 	get := sqlgen.ArrayGet{Of: c.e, Index: i}
+	if _, column := c.e.(sqlgen.Column); !column { // it holds no NULL
+		return scalarValue(sqlgen.NotNull(get), get)
+	}
 	there := sqlgen.Compare{Op: sqlgen.GT, L: sqlgen.Length{Of: c.e}, R: sqlgen.Int(i)}
 	return value{
 		{sqlgen.NotNull(get), scalar{e: get}},
