@@ -77,7 +77,8 @@ func textSets(op operand, name sqlgen.Element) []textSet {
 		texts := textsOfLoop(over, scalar{e: sqlgen.JSONString{Of: elem}}, sqlgen.Not{Of: isText})
 		texts.when = conjunction(is("array"), texts.when)
 		return []textSet{text, texts}
-	case object, tally:
+	}
+	if r := rankOf(op); r < rankArray && r != rankAny || r == rankObject {
 		return nil
 	}
 	refuse(CodeBuiltin, "a match with "+describe(op)+" has no translation", "loop over it, and call startswith or endswith")

@@ -43,7 +43,7 @@ const (
 	CodeEval Code = "RF2002"
 
 	// CodeBuiltin: a builtin function of an unknown value that has no translation
-	// yet, such as regex.match(input.object.name, "a").
+	// yet, such as crypto.md5(input.object.name).
 	CodeBuiltin Code = "RF3001"
 	// CodeIteration: a value that a loop over the row brings out of the loop, such as
 	// first := x if some x in input.object.tags.

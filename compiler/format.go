@@ -35,9 +35,8 @@ func concat(args []operand) value {
 		return concatList(args[0], coll.elems)
 	case array:
 		return concatArray(args[0], coll)
-	case scalar, tally:
-		return nil
-	case object:
+	}
+	if r := rankOf(args[1]); r < rankArray && r != rankAny || r == rankObject {
 		return nil
 	}
 	refuse(CodeBuiltin, "concat of "+describe(args[1])+" has no translation", "concat the elements of an array literal, or an array field")
@@ -45,7 +44,7 @@ func concat(args []operand) value {
 }
 
 func concatList(sep operand, elems []value) value {
-	return combined(elems, func(ops []operand) value {
+	return eachChoice(elems, func(ops []operand) value {
 		parts := ops[:min(1, len(ops))]
 		for _, op := range ops[len(parts):] {
 			parts = append(parts[:len(parts):len(parts)], sep, op)
@@ -79,8 +78,8 @@ func concatArray(sep operand, coll array) value {
 // maxCombinations bounds the ways in which the parts of a text can be there.
 const maxCombinations = 256
 
-// combined is a value for each choice of the alternatives of several.
-func combined(vals []value, of func([]operand) value) value {
+// eachChoice is a value for each choice of the alternatives of several.
+func eachChoice(vals []value, of func([]operand) value) value {
 	n := 1
 	for _, v := range vals {
 		if n *= len(v); n > maxCombinations {
@@ -133,23 +132,19 @@ func sprintf(args []operand) value {
 	case !ok:
 		refuse(CodeBuiltin, "sprintf with a format that the row says has no translation", "write the format as a constant")
 	}
-	var elems []value
-	switch of := args[1].(type) {
-	case list:
-		if of.set {
-			return nil
-		}
-		elems = of.elems
-	case array, jsonValue, ruleSet:
-		refuse(CodeBuiltin, "sprintf of "+describe(of)+" has no translation", "write the arguments as an array literal")
-	default:
+	of, isList := args[1].(list)
+	switch r := rankOf(args[1]); {
+	case r != rankArray && r != rankAny:
 		return nil
+	case !isList:
+		refuse(CodeBuiltin, "sprintf of "+describe(args[1])+" has no translation", "write the arguments as an array literal")
 	}
+	elems := of.elems
 	pieces, verbs := parseFormat(format)
 	if len(verbs) != len(elems) {
 		refuse(CodeBuiltin, "sprintf with another number of arguments than its format has", "give each % one argument")
 	}
-	return combined(elems, func(ops []operand) value {
+	return eachChoice(elems, func(ops []operand) value {
 		parts := make([]sqlgen.Expr, 0, 2*len(pieces))
 		for i, op := range ops {
 			parts = append(parts, sqlgen.String(pieces[i]), formatted(verbs[i], op))
@@ -246,7 +241,7 @@ func templateString(args []operand) value {
 			elems[i] = append(elems[i], templatePart(a.op).under(a.when)...)
 		}
 	}
-	return combined(elems, func(ops []operand) value {
+	return eachChoice(elems, func(ops []operand) value {
 		parts := make([]sqlgen.Expr, len(ops))
 		for i, op := range ops {
 			parts[i] = formatted('v', op)

@@ -202,8 +202,8 @@ const longest = 1<<30 - 1
 
 // substring counts runes. Below zero its length means all, and its start is an error.
 func substring(args []operand) value {
-	from, okFrom := wholeNumber(args[1], 2, "substring")
-	length, okLength := wholeNumber(args[2], 3, "substring")
+	from, okFrom := intArgument(args[1], 2, "substring")
+	length, okLength := intArgument(args[2], 3, "substring")
 	of, all := texts(args[0])
 	if !okFrom || !okLength || all == sqlgen.Predicate(sqlgen.False) {
 		return nil
@@ -226,28 +226,25 @@ func substring(args []operand) value {
 	}
 }
 
-// whole is an integer: n, or of the row.
-type whole struct {
+// intOperand is an integer: n, or of the row.
+type intOperand struct {
 	n int64
 	e sqlgen.Expr
 }
 
-// wholeNumber reads an argument that has to be an integer. OPA looks at how a number is
+// intArgument reads an argument that has to be an integer. OPA looks at how a number is
 // written: what a column of another type than int shows may or may not be one.
-func wholeNumber(op operand, pos int, of string) (w whole, ok bool) {
+func intArgument(op operand, pos int, of string) (w intOperand, ok bool) {
 	switch op := op.(type) {
 	case known:
 		n, err := builtins.IntOperand(op.v, pos)
-		return whole{n: int64(n)}, err == nil
+		return intOperand{n: int64(n)}, err == nil
 	case scalar:
-		if rankOf(op) != rankNumber {
-			return w, false
-		}
 		if !op.nanos && sqlgen.TypeOf(op.e).Kind == sqlgen.KindInt {
-			return whole{e: op.e}, true
+			return intOperand{e: op.e}, true
 		}
-	case jsonValue, tally:
-	default:
+	}
+	if r := rankOf(op); r != rankNumber && r != rankAny {
 		return w, false
 	}
 	refuse(CodeBuiltin, of+" with "+describe(op)+" as a number has no translation", "use a constant or an int field")
