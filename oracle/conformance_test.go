@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/conformance"
 	"github.com/rowfence/rowfence/rego"
 )
 
@@ -26,90 +23,19 @@ var update = flag.Bool("update", false, "rewrite the SQL in the conformance file
 // whether it is exact or refused. It is run as it is written and below a negation, on
 // nullable fields under each convention and on fields that are NOT NULL.
 func TestConformance(t *testing.T) {
-	if *update && os.Getenv("CI") != "" {
-		t.Fatal("conformance files are not rewritten in CI")
-	}
 	f := newFixture(t)
-	files, err := filepath.Glob("../testdata/conformance/*/*.txtar")
+	eachConstruct(t, func(t *testing.T, c conformance.File) { f.conforms(t, c) })
+}
+
+const conformanceDir = "../testdata/conformance"
+
+// eachConstruct runs a test of each conformance file.
+func eachConstruct(t *testing.T, test func(*testing.T, conformance.File)) {
+	files, err := conformance.ReadAll(conformanceDir)
 	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, path := range files {
-		name := filepath.ToSlash(strings.TrimSuffix(path, ".txtar"))
-		t.Run(strings.TrimPrefix(name, "../testdata/conformance/"), func(t *testing.T) { f.conforms(t, path) })
+	for _, c := range files {
+		t.Run(c.Family+"/"+c.Name, func(t *testing.T) { test(t, c) })
 	}
-}
-
-// construct is a conformance file.
-type construct struct {
-	title   string
-	modules map[string]string // what it is written as; a policy.rego is whole
-	allow   string
-	rules   string
-	data    map[string]any
-	input   map[string]any
-	want    []outcome
-	sql     string
-}
-
-// outcome is what a construct is to be, in a variant of it that has all of the tags.
-type outcome struct {
-	tags []string
-	code string // of the refusal; empty where it is exact
-	all  string // "always" or "never", where the data makes no difference
-}
-
-func parseConstruct(text []byte) (c construct, err error) {
-	archive := txtar.Parse(text)
-	c = construct{title: strings.TrimSpace(string(archive.Comment)), modules: map[string]string{}, data: sharedData, input: sharedInput}
-	for _, f := range archive.Files {
-		text := string(f.Data)
-		switch f.Name {
-		case "allow":
-			c.allow = strings.TrimSpace(text)
-		case "rules":
-			c.rules = text
-		case "data.json":
-			c.data, err = compiler.DecodeInput(f.Data)
-		case "input.json":
-			c.input, err = compiler.DecodeInput(f.Data)
-		case "want":
-			c.want, err = parseWant(text)
-		case "sql":
-			c.sql = text
-		case "opa":
-		default:
-			if filepath.Ext(f.Name) != ".rego" {
-				err = fmt.Errorf("what is the section %s?", f.Name)
-			}
-			c.modules[f.Name] = text
-		}
-		if err != nil {
-			return c, fmt.Errorf("%s: %w", f.Name, err)
-		}
-	}
-	switch {
-	case c.title == "":
-		err = errors.New("the file does not say what it is")
-	case len(c.want) == 0 || len(c.want[0].tags) > 0:
-		err = errors.New("want does not begin with an outcome")
-	case (c.allow == "") == (c.modules["policy.rego"] == ""):
-		err = errors.New("want one of allow and policy.rego")
-	}
-	return c, err
-}
-
-var outcomeForm = regexp.MustCompile(`^(?:([a-z_ ]+): )?(?:exact(?: (always|never))?|refused (RF\d{4}))$`)
-
-func parseWant(text string) ([]outcome, error) {
-	var out []outcome
-	for line := range strings.Lines(text) {
-		m := outcomeForm.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil {
-			return nil, fmt.Errorf("what is %q?", line)
-		}
-		out = append(out, outcome{strings.Fields(m[1]), m[3], m[2]})
-	}
-	return out, nil
 }
 
 // variant is a way to run a construct.
@@ -132,21 +58,6 @@ func (v variant) String() string {
 	return strings.TrimSuffix(nulls+", "+v.negation, ", ")
 }
 
-// expected is the outcome of the last line that is about the variant.
-func (c construct) expected(v variant) outcome {
-	want := c.want[0]
-	for _, o := range c.want[1:] {
-		all := true
-		for _, tag := range o.tags {
-			all = all && v.has(tag)
-		}
-		if all {
-			want = o
-		}
-	}
-	return want
-}
-
 // nullableField is a field of the test table that has a twin which is NOT NULL.
 var nullableField = func() *regexp.Regexp {
 	names := make([]string, len(columns))
@@ -156,23 +67,17 @@ var nullableField = func() *regexp.Regexp {
 	return regexp.MustCompile(`\binput\.object\.(` + strings.Join(names, "|") + `)\b`)
 }()
 
-func (c construct) variants() []variant {
+func variants(c conformance.File) []variant {
 	var out []variant
-	bodies := []struct{ negation, allow, rules string }{{"", c.allow, ""}}
-	if c.allow != "" {
-		bodies = append(bodies, struct{ negation, allow, rules string }{"not", "not negated_body", "negated_body if {\n\t" + c.allow + "\n}\n"})
-		if negatable(c.allow) {
-			bodies = append(bodies, struct{ negation, allow, rules string }{"in place", "not " + c.allow, ""})
+	bodies := []struct{ negation, allow, rules string }{{"", c.Allow, ""}}
+	if c.Allow != "" {
+		bodies = append(bodies, struct{ negation, allow, rules string }{"not", "not negated_body", "negated_body if {\n\t" + c.Allow + "\n}\n"})
+		if negatable(c.Allow) {
+			bodies = append(bodies, struct{ negation, allow, rules string }{"in place", "not " + c.Allow, ""})
 		}
 	}
 	for _, body := range bodies {
-		modules := map[string]string{}
-		for name, text := range c.modules {
-			modules[name] = text
-		}
-		if c.allow != "" {
-			modules["policy.rego"] = fmt.Sprintf("package authz\n\nimport rego.v1\n\nallow if {\n\t%s\n}\n\n%s\n%s", body.allow, body.rules, c.rules)
-		}
+		modules := c.PolicyOf(body.allow, body.rules)
 		for _, conv := range conventions {
 			out = append(out, variant{conv, false, body.negation, modules})
 		}
@@ -207,26 +112,22 @@ func negatable(body string) bool {
 	return err == nil
 }
 
-func (f *fixture) conforms(t *testing.T, path string) {
-	text, err := os.ReadFile(path)
-	require.NoError(t, err)
-	c, err := parseConstruct(text)
-	require.NoError(t, err)
-	for i, v := range c.variants() {
-		want := c.expected(v)
+func (f *fixture) conforms(t *testing.T, c conformance.File) {
+	for i, v := range variants(c) {
+		want := c.Expected(v.has)
 		report, err := f.check(v, c)
 		var refusal *compiler.Error
 		var sql string
 		switch {
 		case errors.As(err, &refusal):
 			sql = string(refusal.Code) + ": " + refusal.Reason + "\n"
-			if want.code != string(refusal.Code) {
+			if want.Code != string(refusal.Code) {
 				t.Errorf("%v: want %+v, have %v", v, want, err)
 			}
 		case err != nil:
 			t.Errorf("%v: %v", v, err)
-		case want.code != "":
-			t.Errorf("%v: want it refused with %s, have %v", v, want.code, report.Filter)
+		case want.Code != "":
+			t.Errorf("%v: want it refused with %s, have %v", v, want.Code, report.Filter)
 		case !report.Exact():
 			t.Errorf("%v: %v", v, report.Err())
 		default:
@@ -238,18 +139,19 @@ func (f *fixture) conforms(t *testing.T, path string) {
 		if err == nil {
 			guard(t, report, want)
 		}
-		if *update && c.sql != sql {
-			require.NoError(t, os.WriteFile(path, withSection(text, "sql", sql), 0o644))
+		if c.SQL == sql {
 			continue
 		}
-		if c.sql != sql {
-			t.Errorf("its SQL is now\n%swas\n%s(go test ./oracle -run Conformance -update rewrites it)", sql, c.sql)
+		if *update {
+			require.NoError(t, c.Rewrite("sql", sql))
+			continue
 		}
+		t.Errorf("its SQL is now\n%swas\n%s(go test ./oracle -run Conformance -update rewrites it)", sql, c.SQL)
 	}
 }
 
 // guard fails a construct that is exact by accident of the data.
-func guard(t *testing.T, report *Report, want outcome) {
+func guard(t *testing.T, report *Report, want conformance.Outcome) {
 	have := ""
 	switch len(report.Allowed) {
 	case 0:
@@ -257,19 +159,19 @@ func guard(t *testing.T, report *Report, want outcome) {
 	case report.Rows:
 		have = "always"
 	}
-	if have != want.all {
-		t.Errorf("it selects %d of %d rows and want says %q: choose constants that tell rows apart (%v)", len(report.Allowed), report.Rows, want.all, report.Filter)
+	if have != want.All {
+		t.Errorf("it selects %d of %d rows and want says %q: choose constants that tell rows apart (%v)", len(report.Allowed), report.Rows, want.All, report.Filter)
 	}
 }
 
 // check compiles and compares a variant.
-func (f *fixture) check(v variant, c construct) (*Report, error) {
+func (f *fixture) check(v variant, c conformance.File) (*Report, error) {
 	ctx := context.Background()
 	var sources []rego.Source
 	for name, text := range v.modules {
 		sources = append(sources, rego.Module(name, text))
 	}
-	policy, err := rego.Load(ctx, append(sources, rego.Data(c.data))...)
+	policy, err := rego.Load(ctx, append(sources, rego.Data(c.Data))...)
 	if err != nil {
 		if errs := compiler.AsErrors(err); len(errs) > 0 {
 			return nil, errs[0]
@@ -280,18 +182,5 @@ func (f *fixture) check(v variant, c construct) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Check(ctx, f.db, Case{Query: query, Resource: f.resources[v.convention], Input: c.input, Key: "row_id"}, f.rows[v.convention])
-}
-
-// withSection is a txtar file with another text in a section.
-func withSection(file []byte, name, text string) []byte {
-	archive := txtar.Parse(file)
-	for i, f := range archive.Files {
-		if f.Name == name {
-			archive.Files[i].Data = []byte(text)
-			return txtar.Format(archive)
-		}
-	}
-	archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(text)})
-	return txtar.Format(archive)
+	return Check(ctx, f.db, Case{Query: query, Resource: f.resources[v.convention], Input: c.Input, Key: "row_id"}, f.rows[v.convention])
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/conformance"
 	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
 )
@@ -30,7 +31,7 @@ func TestRandomRelations(t *testing.T) {
 	for i := range *relationPolicies {
 		text := g.policy()
 		conv := conventions[i%len(conventions)]
-		report, err := f.check(variant{convention: conv, modules: map[string]string{"policy.rego": text}}, construct{data: sharedData, input: sharedInput})
+		report, err := f.check(variant{convention: conv, modules: map[string]string{"policy.rego": text}}, conformance.File{Data: sharedData, Input: sharedInput})
 		var refusal *compiler.Error
 		if errors.As(err, &refusal) {
 			require.NotEqual(t, compiler.CodePolicy, refusal.Code, "%s\n%v", text, err)

@@ -14,17 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/compiler"
+	"github.com/rowfence/rowfence/internal/conformance"
 	"github.com/rowfence/rowfence/internal/pglocal/pgtest"
 )
 
 // What the policies of the conformance files know, unless they say it themselves.
-var (
-	sharedInput = map[string]any{"subject": map[string]any{"id": uuidA, "groups": []any{"a", "open"}, "n": 1, "key": "t"}}
-	sharedData  = map[string]any{
-		"roles": map[string]any{"a": 1, "b": 2, "": 1}, "list": []any{"a", "b"},
-		"lists": map[string]any{"a": []any{"x"}, "b": []any{}},
-	}
-)
+var sharedInput, sharedData = conformance.SharedInput(), conformance.SharedData()
 
 // cell is a column's value: as a SQL expression, and as the policy sees it.
 type cell struct {
@@ -135,7 +130,7 @@ func times(form string) []cell {
 }
 
 // A convention is what NULL looks like.
-var conventions = []string{"null", "value", "absent"}
+var conventions = conformance.Conventions
 
 // schemaText is the schema of the test table under a convention.
 func schemaText(convention string) string {
