@@ -28,19 +28,35 @@ build: ## build bin/rowfence
 demo: postgres build ## run the audit server on demo data until Ctrl-C (ROWS=1000000 LISTEN=127.0.0.1:8080)
 	@exec bin/rowfence serve --demo --data-dir .rowfence $(if $(ROWS),--rows $(ROWS)) $(if $(LISTEN),--listen $(LISTEN))
 
+# The module peer is tested with all packages. Its test is not cached: go does not see
+# that it reads files outside of its module.
 .PHONY: test
 test: postgres check ## run the quick checks and all tests (RACE=1: with the race detector; PKG=./sqlgen)
-	$(GO) run ./scripts/gotest $(if $(RACE),-race) $(PKG)
+	$(GO) run ./scripts/gotest $(if $(RACE),-race) $(PKG) $(if $(filter ./...,$(PKG)),-- -C peer $(if $(RACE),-race) -count=1 ./...)
+
+.PHONY: peer
+peer: ## check what OPA's own SQL target makes of the conformance files
+	$(GO) -C peer test -count=1 ./...
+
+.PHONY: support
+support: postgres ## rewrite the SQL, and OPA's, in the conformance files, and docs/rego-support.md of them
+	$(GO) test -count=1 ./oracle -run Conformance -update
+	$(GO) -C peer test -count=1 ./... -run Peer -update
+	$(GO) test -count=1 ./oracle -run Peer -update
+	$(GO) test -count=1 ./internal/conformance -run Support -update
 
 .PHONY: check
-check: ## formatting, go vet, tidiness of go.mod
+check: ## formatting, go vet, tidiness of the go.mod files
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:" $$unformatted; exit 1; fi
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
+	$(GO) -C peer vet ./...
+	$(GO) -C peer mod tidy -diff
 
 .PHONY: lint
 lint: check ## the quick checks and golangci-lint (its first build takes minutes)
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+	cd peer && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 
 .PHONY: bench
 bench: postgres ## run the benchmarks (PKG=./sqlgen BENCH=Render)

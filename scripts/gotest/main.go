@@ -3,6 +3,11 @@
 //	ok  	github.com/rowfence/rowfence/sqlgen	1.207s
 //	412 passed, 0 failed, 0 skipped in 9 packages
 //
+// The arguments of several runs, such as of several modules, are divided by --; those
+// of a run may begin with -C and the directory of its module:
+//
+//	gotest ./... -- -C peer ./...
+//
 // It prints each package's own result line as go test does, and the output of
 // the tests that failed. It exits with 1 if a test, a build or a package
 // failed, and if no test ran.
@@ -24,22 +29,37 @@ import (
 
 func main() {
 	s := newSummary(os.Stdout)
-	err := run(s, os.Args[1:])
-	ok := s.finish()
-	if err != nil {
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) {
-			fmt.Fprintln(os.Stderr, "gotest:", err)
+	failed := false
+	for _, args := range divide(os.Args[1:]) {
+		if err := run(s, args); err != nil {
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) {
+				fmt.Fprintln(os.Stderr, "gotest:", err)
+			}
+			failed = true
 		}
-		ok = false
 	}
-	if !ok {
+	if ok := s.finish(); !ok || failed {
 		os.Exit(1)
 	}
 }
 
+// divide is the arguments of each run.
+func divide(args []string) [][]string {
+	at := slices.Index(args, "--")
+	if at < 0 {
+		return [][]string{args}
+	}
+	return append([][]string{args[:at]}, divide(args[at+1:])...)
+}
+
 func run(s *summary, args []string) error {
+	dir := ""
+	if len(args) > 1 && args[0] == "-C" {
+		dir, args = args[1], args[2:]
+	}
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

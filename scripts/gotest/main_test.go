@@ -80,3 +80,8 @@ func TestSummary(t *testing.T) {
 		})
 	}
 }
+
+func TestDivide(t *testing.T) {
+	require.Equal(t, [][]string{{"-race", "./..."}, {"-C", "peer", "./..."}}, divide([]string{"-race", "./...", "--", "-C", "peer", "./..."}))
+	require.Equal(t, [][]string{{"./sqlgen"}}, divide([]string{"./sqlgen"}))
+}
