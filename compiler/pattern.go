@@ -88,7 +88,7 @@ func arrayParts(op operand, n int) ([]value, sqlgen.Predicate) {
 		}
 	default:
 		if rankOf(op) == rankArray {
-			refuse(CodeReference, "an array comprehension matched part by part", "loop over it")
+			refuse(CodeCompare, "a comparison of "+describe(op)+" with an array, part by part", "loop over it")
 		}
 		return nil, sqlgen.False
 	}
