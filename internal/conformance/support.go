@@ -121,7 +121,7 @@ func Document(files []File, opaVersion string, errorsDocument bool) string {
 		fmt.Fprintf(&b, " Not compared are %d, such as where OPA puts into its SQL the time, or the random numbers, of when it was made.", all.OPAUncompared)
 	}
 	if all.OPACrashing > 0 {
-		fmt.Fprintf(&b, " It crashes on %d of those counted as refused.", all.OPACrashing)
+		fmt.Fprintf(&b, " OPA crashes on %d of those that are counted as refused.", all.OPACrashing)
 	}
 	b.WriteString("\n\n## Families\n\n| | constructs | exact | in part | refused | OPA exact | in part | wrong | fails | refuses |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, family := range families {
