@@ -16,10 +16,10 @@ func (f *Field) CanBe(v ast.Value) bool {
 	switch {
 	case f.Const != nil:
 		return f.Const.Compare(v) == 0
-	case f.Relation != nil: // an array or object, of which nothing is said here
-		return true
 	case f.Null != nil && f.Null.Compare(v) == 0:
 		return true
+	case f.Relation != nil:
+		return ast.ValueName(v) == f.JSONType()
 	case f.Column.Type.Array:
 		list, ok := v.(*ast.Array)
 		return ok && !list.Until(func(e *ast.Term) bool { return !f.CanHold(e.Value) })
@@ -37,8 +37,8 @@ func (f *Field) CanHold(v ast.Value) bool {
 		}
 		return found
 	}
-	if f.Relation != nil {
-		return true
+	if f.Relation != nil { // what a row's fields are is not looked at
+		return !f.Relation.Many || ast.ValueName(v) == "object"
 	}
 	if !f.Column.Type.Array {
 		return f.Column.Type.Kind == sqlgen.KindJSONB
@@ -76,14 +76,16 @@ func isIPv6(s string) bool {
 }
 
 // JSONType is the type of the field's values as the policy sees them, but for NULL:
-// string, number, boolean, array, or any.
+// string, number, boolean, array, object, or any.
 func (f *Field) JSONType() string {
 	switch t := f.Column.Type; {
 	case f.Const != nil:
 		return ast.ValueName(f.Const)
-	case t.Array:
+	case f.Relation != nil && !f.Relation.Many:
+		return "object"
+	case t.Array, f.Relation != nil:
 		return "array"
-	case t.Kind == sqlgen.KindJSONB, f.Relation != nil:
+	case t.Kind == sqlgen.KindJSONB:
 		return "any"
 	case t.Kind == sqlgen.KindBool:
 		return "boolean"

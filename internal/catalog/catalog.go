@@ -30,6 +30,18 @@ type Table struct {
 	Schema, Name string
 	Kind         Kind
 	Columns      []Column
+
+	oid     uint32
+	parts   bool       // rows of tables that inherit from it are its rows, too
+	unique  [][]string // columns of which no two rows have the same values
+	foreign []foreignKey
+}
+
+// foreignKey says that each row, where none of the columns is NULL, has one in the
+// other table.
+type foreignKey struct {
+	table   uint32
+	columns map[string]string // of the other table, by those of this one
 }
 
 // Kind is what a table is. The values are PostgreSQL's (pg_class.relkind).
@@ -114,6 +126,41 @@ func (t *Table) Column(name string) (*Column, bool) {
 		return nil, false
 	}
 	return &t.Columns[i], true
+}
+
+// Unique reports whether PostgreSQL sees to it that no two rows have the same values,
+// none of them NULL, in the columns.
+func (t *Table) Unique(columns []string) bool {
+	if t.parts { // each of the tables has an index of its own
+		return false
+	}
+	return slices.ContainsFunc(t.unique, func(key []string) bool {
+		return !slices.ContainsFunc(key, func(c string) bool { return !slices.Contains(columns, c) })
+	})
+}
+
+// HasRow reports whether PostgreSQL sees to it that each row of t has a row of the
+// other table, in which the columns have the values that those of t have.
+func (t *Table) HasRow(other *Table, columns map[string]string) bool {
+	if t.parts {
+		return false
+	}
+	return slices.ContainsFunc(t.foreign, func(key foreignKey) bool {
+		if key.table != other.oid {
+			return false
+		}
+		for own, theirs := range columns {
+			if key.columns[own] != theirs {
+				return false
+			}
+		}
+		for own := range key.columns { // one that is NULL lets the row go without
+			if c, ok := t.Column(own); !ok || !c.NotNull {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // Names are what is looked for, as a schema writes it: name or schema.name.

@@ -35,7 +35,8 @@ func (r *reader) database(ctx context.Context, c *Catalog) error {
 // A name that is not qualified is what is visible; of a qualified one the schema
 // counts. No permission on a schema is needed, as to_regclass needs it.
 const tablesSQL = `
-SELECT want.place, c.oid, n.nspname::text, c.relname::text, c.relkind::text
+SELECT want.place, c.oid, n.nspname::text, c.relname::text, c.relkind::text,
+	c.relkind <> 'p' AND EXISTS (SELECT FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid)
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS want(schema, name, place)
 JOIN pg_catalog.pg_class c ON c.relname = want.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -47,23 +48,77 @@ func (r *reader) tables(ctx context.Context, names []name) (map[string]*Table, e
 	var oids []uint32
 	err := r.each(ctx, "looking for tables", tablesSQL, []any{schemas(names), plain(names)}, func(row pgx.Rows) error {
 		var place int
-		var oid uint32
 		t := &Table{}
-		if err := row.Scan(&place, &oid, &t.Schema, &t.Name, &t.Kind); err != nil {
+		if err := row.Scan(&place, &t.oid, &t.Schema, &t.Name, &t.Kind, &t.parts); err != nil {
 			return err
 		}
-		if have := byOID[oid]; have != nil { // named in two ways
+		if have := byOID[t.oid]; have != nil { // named in two ways
 			t = have
+		} else {
+			byOID[t.oid] = t
+			oids = append(oids, t.oid)
 		}
-		byOID[oid] = t
-		oids = append(oids, oid)
 		out[names[place-1].full] = t
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out, r.columns(ctx, oids, byOID)
+	for _, read := range []func(context.Context, []uint32, map[uint32]*Table) error{r.columns, r.uniqueKeys, r.foreignKeys} {
+		if err := read(ctx, oids, byOID); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// An index on expressions has no column for them, and one on a part of the rows says
+// nothing of the others. Columns that are only included are not among the keys.
+const uniqueSQL = `
+SELECT x.indrelid, ARRAY(
+	SELECT a.attname::text FROM pg_catalog.pg_attribute a
+	WHERE a.attrelid = x.indrelid AND a.attnum = ANY((x.indkey::int2[])[0:x.indnkeyatts - 1])
+)
+FROM pg_catalog.pg_index x
+WHERE x.indrelid = ANY($1::oid[]) AND x.indisunique AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
+ORDER BY x.indexrelid`
+
+func (r *reader) uniqueKeys(ctx context.Context, oids []uint32, tables map[uint32]*Table) error {
+	return r.each(ctx, "reading unique indexes", uniqueSQL, []any{oids}, func(row pgx.Rows) error {
+		var table uint32
+		var key []string
+		err := row.Scan(&table, &key)
+		if err == nil {
+			tables[table].unique = append(tables[table].unique, key)
+		}
+		return err
+	})
+}
+
+const foreignSQL = `
+SELECT k.conrelid, k.confrelid, array_agg(a.attname::text ORDER BY pair.place), array_agg(b.attname::text ORDER BY pair.place)
+FROM pg_catalog.pg_constraint k
+CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS pair(own, theirs, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.own
+JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.theirs
+WHERE k.contype = 'f' AND k.convalidated AND k.conrelid = ANY($1::oid[])
+GROUP BY k.oid, k.conrelid, k.confrelid
+ORDER BY k.oid`
+
+func (r *reader) foreignKeys(ctx context.Context, oids []uint32, tables map[uint32]*Table) error {
+	return r.each(ctx, "reading foreign keys", foreignSQL, []any{oids}, func(row pgx.Rows) error {
+		var table uint32
+		var own, theirs []string
+		key := foreignKey{columns: map[string]string{}}
+		if err := row.Scan(&table, &key.table, &own, &theirs); err != nil {
+			return err
+		}
+		for i := range own {
+			key.columns[own[i]] = theirs[i]
+		}
+		tables[table].foreign = append(tables[table].foreign, key)
+		return nil
+	})
 }
 
 // A table's rows are also those of its partitions and of the tables that inherit from

@@ -3,7 +3,6 @@ package lint
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -76,7 +75,7 @@ func (l *policyLint) report(e *ast.Expr, check Check, s subject, reason, hint st
 		f.Resource = s.of[0].resource
 	}
 	if s.of[0].field != nil {
-		f.Field = strings.Join(s.of[0].field.Path, ".")
+		f.Field = fieldName(l.resources, s.ref)
 	}
 	l.add(f, e.Location)
 }
@@ -218,7 +217,7 @@ func (c candidate) enum() string {
 }
 
 func (c candidate) holdsElements() bool {
-	return c.param != nil || c.field.JSONType() == "any" || c.field.JSONType() == "array" || c.field.Const != nil
+	return c.param != nil || c.field.JSONType() == "any" || c.field.JSONType() == "array" || c.field.Const != nil || c.field.Relation != nil
 }
 
 func (c candidate) jsonType() string {
@@ -244,7 +243,12 @@ func (c candidate) describe() string {
 }
 
 func (s subject) notNull() bool {
-	return !slices.ContainsFunc(s.of, func(c candidate) bool { return c.field != nil && c.field.Const == nil && !c.field.Column.NotNull })
+	return !slices.ContainsFunc(s.of, func(c candidate) bool { return c.field != nil && !neverNull(c.field) })
+}
+
+// neverNull reports whether the schema says that the field is no NULL, or has a row.
+func neverNull(f *compiler.Field) bool {
+	return f.Const != nil || f.Column.NotNull || f.Relation != nil && (f.Relation.NotNull || f.Relation.Many)
 }
 
 // jsonType is the one type of the values; empty where there are several.
@@ -332,13 +336,17 @@ func (s subject) why(v ast.Value) string {
 	}
 	said := c.describe()
 	have := ast.ValueName(v)
+	if f := c.field; have == "null" && f != nil && f.Const == nil && (f.Relation == nil || !f.Relation.Many) {
+		switch {
+		case neverNull(f):
+			return said + ", not_null"
+		case f.Null == nil:
+			return said + ", absent where it is NULL"
+		default:
+			return fmt.Sprintf("%s, %v where it is NULL", said, f.Null)
+		}
+	}
 	switch t := c.jsonType(); {
-	case have == "null" && c.field != nil && c.field.Const == nil && c.field.Column.NotNull:
-		return said + ", not_null"
-	case have == "null" && c.field != nil && c.field.Const == nil && c.field.Null == nil:
-		return said + ", absent where it is NULL"
-	case have == "null" && c.field != nil && c.field.Const == nil:
-		return fmt.Sprintf("%s, %v where it is NULL", said, c.field.Null)
 	case t != "any" && t != have:
 		return fmt.Sprintf("%s, %s %s to the policy", said, article(t), t)
 	default:

@@ -37,6 +37,8 @@ const (
 	CheckCollation Check = "collation"
 	CheckNullable  Check = "nullable"
 	CheckNotNull   Check = "not-null"
+	CheckJoin      Check = "join"
+	CheckOne       Check = "one"
 )
 
 // The checks of a policy against a schema.

@@ -47,7 +47,7 @@ type policyLint struct {
 
 // read is a reference to the input.
 type read struct {
-	ref      ast.Ref
+	ref      ast.Ref // its static part
 	at       *ast.Location
 	optional bool // it has a default: object.get
 	shallow  bool // a variable was bound to it, of which the parts are read
@@ -134,14 +134,14 @@ func (l *policyLint) read(r read) {
 	if !r.ref.HasPrefix(ast.InputRootRef) {
 		return
 	}
-	static := r.ref.ConstantPrefix()
-	if len(static) < len(r.ref) {
+	fixed := static(l.resources, r.ref)
+	if len(fixed) < len(r.ref) {
 		r.shallow = false // all of it may be read
 	}
-	r.ref = static
-	have := l.reads[static.String()]
+	r.ref = fixed
+	have := l.reads[fixed.String()]
 	if have == nil {
-		l.reads[static.String()] = &r
+		l.reads[fixed.String()] = &r
 		return
 	}
 	have.shallow = have.shallow && r.shallow
@@ -235,9 +235,7 @@ func (l *policyLint) checkReads() {
 			if found.field != nil {
 				reason = describe(found.field)
 			}
-			for _, f := range res.Fields {
-				fields = append(fields, strings.Join(f.Path, "."))
-			}
+			fields = append(fields, found.beside...)
 			fields = append(fields, paramNames(res)...)
 		}
 		slices.Sort(fields)
@@ -310,13 +308,16 @@ func fieldName(resources []*compiler.Resource, ref ast.Ref) string {
 	return ref.String()
 }
 
+// path leaves out the places in the rows of a relation, as a schema does.
 func path(keys ast.Ref) string {
-	parts := make([]string, len(keys))
-	for i, k := range keys {
-		s, ok := k.Value.(ast.String)
-		parts[i] = string(s)
-		if !ok {
-			parts[i] = k.String()
+	var parts []string
+	for _, k := range keys {
+		switch v := k.Value.(type) {
+		case ast.String:
+			parts = append(parts, string(v))
+		case ast.Var:
+		default:
+			parts = append(parts, v.String())
 		}
 	}
 	return strings.Join(parts, ".")

@@ -13,13 +13,21 @@ import (
 // Names are what a catalogue has to be read for, to check the resources.
 func Names(resources []*compiler.Resource) catalog.Names {
 	var n catalog.Names
-	for _, r := range resources {
-		n.Tables = append(n.Tables, r.Table)
-		for _, f := range r.Fields {
-			if f.Const == nil && f.Column.Type.Kind == sqlgen.KindEnum {
+	var fields func([]compiler.Field)
+	fields = func(list []compiler.Field) {
+		for _, f := range list {
+			switch {
+			case f.Relation != nil:
+				n.Tables = append(n.Tables, f.Relation.Table)
+				fields(f.Relation.Fields)
+			case f.Const == nil && f.Column.Type.Kind == sqlgen.KindEnum:
 				n.Types = append(n.Types, f.Column.Type.Enum)
 			}
 		}
+	}
+	for _, r := range resources {
+		n.Tables = append(n.Tables, r.Table)
+		fields(r.Fields)
 	}
 	slices.Sort(n.Tables)
 	slices.Sort(n.Types)
@@ -29,52 +37,61 @@ func Names(resources []*compiler.Resource) catalog.Names {
 
 // Schema compares resources with the database.
 func Schema(resources []*compiler.Resource, c *catalog.Catalog) []Finding {
-	l := schemaLint{catalog: c}
+	var found []Finding
 	if c.Encoding != "UTF8" {
-		l.found = append(l.found, Finding{
+		found = append(found, Finding{
 			Severity: Error, Check: CheckEncoding,
 			Reason: fmt.Sprintf("the database's encoding is %s: texts order and measure otherwise than in the policy", c.Encoding),
 			Hint:   "use a database whose encoding is UTF8",
 		})
 	}
 	for _, r := range resources {
-		l.resource = r
-		l.checkTable()
+		l := schemaLint{catalog: c, resource: r.Name, name: r.Table, found: &found}
+		l.checkTable(r.Fields)
 	}
-	return l.found
+	return found
 }
 
+// schemaLint is the comparison of one table: that of a resource, or of a relation.
 type schemaLint struct {
 	catalog  *catalog.Catalog
-	resource *compiler.Resource
+	resource string
+	name     string // of the table, as the schema writes it
+	above    []string
 	table    *catalog.Table
-	found    []Finding
+	found    *[]Finding
 }
 
+// add says something of a field, or of the table where f is nil.
 func (l *schemaLint) add(severity Severity, check Check, f *compiler.Field, reason, hint string) {
-	one := Finding{Severity: severity, Check: check, Resource: l.resource.Name, Reason: reason, Hint: hint}
+	path := l.above
 	if f != nil {
-		one.Field = strings.Join(f.Path, ".")
+		path = slices.Concat(path, f.Path)
 	}
-	l.found = append(l.found, one)
+	*l.found = append(*l.found, Finding{
+		Severity: severity, Check: check, Resource: l.resource, Field: strings.Join(path, "."), Reason: reason, Hint: hint,
+	})
 }
 
-func (l *schemaLint) checkTable() {
-	table, ok := l.catalog.Table(l.resource.Table)
+func (l *schemaLint) checkTable(fields []compiler.Field) {
+	table, ok := l.catalog.Table(l.name)
 	if !ok {
-		l.add(Error, CheckTable, nil, fmt.Sprintf("the database has no table or view %s", l.resource.Table), l.tableHint())
+		l.add(Error, CheckTable, nil, fmt.Sprintf("the database has no table or view %s", l.name), l.tableHint())
 		return
 	}
 	l.table = table
-	for i := range l.resource.Fields {
-		if f := &l.resource.Fields[i]; f.Const == nil && f.Relation == nil { // the other table is not looked at
+	for i := range fields {
+		switch f := &fields[i]; {
+		case f.Relation != nil:
+			l.checkRelation(f)
+		case f.Const == nil:
 			l.checkColumn(f)
 		}
 	}
 }
 
 func (l *schemaLint) tableHint() string {
-	want := l.resource.Table
+	want := l.name
 	if !strings.Contains(want, ".") {
 		var elsewhere []string
 		for _, n := range l.catalog.Relations {
@@ -93,17 +110,8 @@ func (l *schemaLint) tableHint() string {
 }
 
 func (l *schemaLint) checkColumn(f *compiler.Field) {
-	column, ok := l.table.Column(f.Column.Name)
+	column, ok := l.column(f, f.Column.Name)
 	if !ok {
-		var names []string
-		for _, c := range l.table.Columns {
-			names = append(names, c.Name)
-		}
-		hint := didYouMean(f.Column.Name, names)
-		if hint == "" {
-			hint = "it has " + list(names)
-		}
-		l.add(Error, CheckColumn, f, fmt.Sprintf("%v %s has no column %s", l.table.Kind, l.resource.Table, f.Column.Name), hint)
 		return
 	}
 	if l.checkType(f, column) && column.Nondeterministic != "" {
@@ -112,6 +120,23 @@ func (l *schemaLint) checkColumn(f *compiler.Field) {
 			"give the column a deterministic collation")
 	}
 	l.checkNull(f, column)
+}
+
+// column is the table's column of the name, which the field f asks for.
+func (l *schemaLint) column(f *compiler.Field, name string) (*catalog.Column, bool) {
+	column, ok := l.table.Column(name)
+	if !ok {
+		var names []string
+		for _, c := range l.table.Columns {
+			names = append(names, c.Name)
+		}
+		hint := didYouMean(name, names)
+		if hint == "" {
+			hint = "it has " + list(names)
+		}
+		l.add(Error, CheckColumn, f, fmt.Sprintf("%v %s has no column %s", l.table.Kind, l.name, name), hint)
+	}
+	return column, ok
 }
 
 func (l *schemaLint) checkNull(f *compiler.Field, c *catalog.Column) {
@@ -133,11 +158,11 @@ func (l *schemaLint) checkNull(f *compiler.Field, c *catalog.Column) {
 	case domainNotNull(c.Type):
 		l.add(Error, CheckNullable, f,
 			fmt.Sprintf("the schema says not_null, and column %s is NOT NULL by its domain %s only: an empty subquery gets a NULL in, and rows would leak", c.Name, c.Type.Text),
-			fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, or leave out not_null", l.resource.Table, c.Name))
+			fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL, or leave out not_null", l.name, c.Name))
 	default:
 		l.add(Error, CheckNullable, f,
 			fmt.Sprintf("the schema says not_null, and column %s can be NULL: rows would leak", c.Name),
-			fmt.Sprintf("leave out not_null, or ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", l.resource.Table, c.Name))
+			fmt.Sprintf("leave out not_null, or ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", l.name, c.Name))
 	}
 }
 

@@ -44,11 +44,14 @@ CREATE SERVER s FOREIGN DATA WRAPPER w;
 CREATE FOREIGN TABLE far (a int NOT NULL) SERVER s;
 `
 
-func compare(t *testing.T, schema string) []string {
+func compare(t *testing.T, schema string) []string { return compareOn(t, tables, schema) }
+
+// compareOn are the findings of a schema on a database in which the SQL has run.
+func compareOn(t *testing.T, sql, schema string) []string {
 	url := pgtest.URL(t)
 	conn, err := pgx.Connect(t.Context(), url)
 	require.NoError(t, err)
-	_, err = conn.Exec(t.Context(), tables)
+	_, err = conn.Exec(t.Context(), sql)
 	require.NoError(t, err)
 	require.NoError(t, conn.Close(t.Context()))
 	all := resources(t, schema)

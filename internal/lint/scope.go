@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -138,8 +139,9 @@ func (s *scope) constant(t *ast.Term) (ast.Value, bool) {
 
 // place is what stands at a reference below a resource's root.
 type place struct {
-	is    what
-	field *compiler.Field
+	is     what
+	field  *compiler.Field
+	beside []string // the fields that stand where one is lacking, by their whole paths
 }
 
 type what int
@@ -152,55 +154,94 @@ const (
 )
 
 func lookUp(r *compiler.Resource, ref ast.Ref) place {
-	below := ref[len(r.Root):]
-	for i := range r.Fields {
-		f := &r.Fields[i]
+	return below(r.Fields, nil, ref[len(r.Root):])
+}
+
+// below is what stands at keys below fields, which themselves stand at a path.
+func below(fields []compiler.Field, at []string, keys ast.Ref) place {
+	var names []string
+	for i := range fields {
+		f := &fields[i]
 		n := 0
-		for n < len(f.Path) && n < len(below) && below[n].Equal(ast.StringTerm(f.Path[n])) {
+		for n < len(f.Path) && n < len(keys) && keys[n].Equal(ast.StringTerm(f.Path[n])) {
 			n++
 		}
 		switch {
-		case n < len(below) && n < len(f.Path):
-			if _, key := below[n].Value.(ast.String); !key {
+		case n < len(keys) && n < len(f.Path):
+			if _, key := keys[n].Value.(ast.String); !key {
 				return place{is: unclear}
 			}
 		case n < len(f.Path): // an object that holds fields
 			return place{is: unclear}
-		case n == len(below):
-			return place{whole, f}
+		case n == len(keys):
+			return place{is: whole, field: f}
 		default:
-			return inside(f, below[n:])
+			return inside(f, at, keys[n:])
 		}
+		names = append(names, strings.Join(slices.Concat(at, f.Path), "."))
 	}
-	return place{is: lacking}
+	return place{is: lacking, beside: names}
 }
 
 // inside is what stands at keys below a field.
-func inside(f *compiler.Field, keys ast.Ref) place {
+func inside(f *compiler.Field, at []string, keys ast.Ref) place {
 	_, key := keys[0].Value.(ast.String)
 	switch {
+	case f.Relation != nil && f.Relation.Many && key:
+		return place{is: lacking, field: f}
+	case f.Relation != nil && f.Relation.Many:
+		if keys = keys[1:]; len(keys) == 0 { // a row
+			return place{is: unclear}
+		}
+		return below(f.Relation.Fields, slices.Concat(at, f.Path), keys)
+	case f.Relation != nil:
+		return below(f.Relation.Fields, slices.Concat(at, f.Path), keys)
 	case f.Const != nil && keys.IsGround():
 		v, err := f.Const.Find(keys)
 		if err != nil {
 			return place{is: lacking}
 		}
-		return place{whole, &compiler.Field{Path: f.Path, Const: v}}
+		return place{is: whole, field: &compiler.Field{Path: f.Path, Const: v}}
 	case f.Const != nil:
 		if len(keys) == 1 && isCollection(f.Const) {
-			return place{element, f}
+			return place{is: element, field: f}
 		}
 		return place{is: unclear}
 	case f.JSONType() == "any":
 		return place{is: unclear}
 	case !f.Column.Type.Array:
-		return place{lacking, f}
+		return place{is: lacking, field: f}
 	case len(keys) > 1:
 		return place{is: unclear}
 	case key:
-		return place{lacking, f}
+		return place{is: lacking, field: f}
 	default:
-		return place{element, f}
+		return place{is: element, field: f}
 	}
+}
+
+// static is the part of a reference that says which field of a resource is read: up
+// to its first part that is not known, but for the one that goes through the rows of a
+// relation. Variables are _, whichever they are.
+func static(resources []*compiler.Resource, ref ast.Ref) ast.Ref {
+	out := ref.ConstantPrefix()
+	for len(out) < len(ref) {
+		n := len(out)
+		if !slices.ContainsFunc(resources, func(r *compiler.Resource) bool {
+			if len(out) <= len(r.Root) || !out.HasPrefix(r.Root) {
+				return false
+			}
+			found := lookUp(r, out)
+			return found.is == whole && found.field.Relation != nil && found.field.Relation.Many
+		}) {
+			break
+		}
+		out = append(slices.Clone(out), ast.VarTerm("_"))
+		for i := n + 1; i < len(ref) && ast.IsConstant(ref[i].Value); i++ {
+			out = append(out, ref[i])
+		}
+	}
+	return out
 }
 
 func isCollection(v ast.Value) bool {
@@ -218,6 +259,13 @@ func describe(f *compiler.Field) string {
 	if f.Const != nil {
 		return fmt.Sprintf("%s is %v", name, f.Const)
 	}
+	switch {
+	case f.Relation == nil:
+	case f.Relation.Many:
+		return fmt.Sprintf("%s is rows of %s", name, f.Relation.Table)
+	default:
+		return fmt.Sprintf("%s is a row of %s", name, f.Relation.Table)
+	}
 	kind := f.Column.Type.String()
 	if f.Nanos {
 		kind += " as nanoseconds"
@@ -226,7 +274,7 @@ func describe(f *compiler.Field) string {
 }
 
 func article(word string) string {
-	if strings.ContainsAny(word[:1], "aei") {
+	if strings.ContainsAny(word[:1], "aeio") {
 		return "an"
 	}
 	return "a"
