@@ -72,10 +72,10 @@ func anyOf(es []Expr, is func(Expr) bool) bool {
 	return false
 }
 
-func (e Call) rewritten(f func(Expr) Expr) Call {
+func (e Call) mapped(f func(Expr) Expr) Call {
 	args := make([]Expr, len(e.Args))
 	for i, a := range e.Args {
-		args[i] = rewriteExpr(a, f)
+		args[i] = f(a)
 	}
 	return Call{e.Of, args}
 }

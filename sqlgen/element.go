@@ -52,7 +52,7 @@ func (p ExistsElement) ElementKey() Expr {
 	if p.Values {
 		return Column{p.Element.Table, p.Element.Key, Type{Kind: KindText}, true}
 	}
-	return ZeroBased{Column{p.Element.Table, p.Element.Position, Type{Kind: KindInt}, true}}
+	return ZeroBased{p.position()}
 }
 
 func (ExistsElement) predicate() {}
@@ -64,10 +64,25 @@ func (p ExistsElement) String() string { return printed(p) }
 // String prints the expression for golden files and explain.
 func (e ZeroBased) String() string { return printedExpr(e) }
 
-// existsElement writes the condition. WITH ORDINALITY counts only where the count is
-// read.
+// existsElement writes the condition.
 func (r *renderer) existsElement(p ExistsElement) {
 	r.WriteString("EXISTS (SELECT FROM ")
+	r.elements(p, mentions(p.Where, p.position()))
+	if p.Where != Predicate(True) {
+		r.WriteString(" WHERE ")
+		r.pred(p.Where, looseOr)
+	}
+	r.WriteByte(')')
+}
+
+// position is the column of an element's place, from 1.
+func (p ExistsElement) position() Column {
+	return Column{p.Element.Table, p.Element.Position, Type{Kind: KindInt}, true}
+}
+
+// elements writes the collection as a table. WITH ORDINALITY counts only where the
+// count is read.
+func (r *renderer) elements(p ExistsElement, counted bool) {
 	e, columns := p.Element, quoteName(p.Element.Value)
 	switch {
 	case TypeOf(p.Of).Array:
@@ -78,16 +93,11 @@ func (r *renderer) existsElement(p ExistsElement) {
 	default:
 		r.guarded("jsonb_array_elements", "array", "[]", p.Of)
 	}
-	if !p.Values && mentions(p.Where, Column{e.Table, e.Position, Type{Kind: KindInt}, true}) {
+	if !p.Values && counted {
 		r.WriteString(" WITH ORDINALITY")
 		columns += ", " + quoteName(e.Position)
 	}
 	r.WriteString(" AS " + quoteName(e.Table) + "(" + columns + ")")
-	if p.Where != Predicate(True) {
-		r.WriteString(" WHERE ")
-		r.pred(p.Where, looseOr)
-	}
-	r.WriteByte(')')
 }
 
 // guarded calls a function that fails on JSON values of other types.

@@ -39,18 +39,24 @@ func baseName(table string) string { return table[strings.LastIndexByte(table, '
 // exists writes the subquery. A column without a table would be taken for one of
 // From's, where that has one of the name: it says its table inside.
 func (r *renderer) exists(p Exists) {
-	r.WriteString("EXISTS (SELECT FROM " + quoteName(p.From))
-	if p.alias() != baseName(p.From) {
-		r.WriteString(" AS " + quoteName(p.alias()))
-	}
 	outer := r.outer
-	if p.Outer != "" {
-		r.outer = baseName(p.Outer)
-	}
+	r.WriteString("EXISTS (SELECT FROM ")
+	r.table(p)
 	r.WriteString(" WHERE ")
 	r.pred(p.condition(), looseOr)
 	r.WriteByte(')')
 	r.outer = outer
+}
+
+// table writes the table, behind which columns without one are of the outer.
+func (r *renderer) table(p Exists) {
+	r.WriteString(quoteName(p.From))
+	if p.alias() != baseName(p.From) {
+		r.WriteString(" AS " + quoteName(p.alias()))
+	}
+	if p.Outer != "" {
+		r.outer = baseName(p.Outer)
+	}
 }
 
 // condition is On and Where as one.
@@ -218,12 +224,24 @@ func hasExists(p Predicate) bool {
 	case Not:
 		return hasExists(p.Of)
 	case ExistsElement:
-		return hasExists(p.Where)
+		return hasExists(p.Where) || hasExistsWithin(Null{p.Of})
 	case Exists:
 		return true
 	default:
-		return false
+		return hasExistsWithin(p)
 	}
+}
+
+// hasExistsWithin looks into the subqueries of a leaf's expressions.
+func hasExistsWithin(leaf Predicate) bool {
+	found := false
+	mapExprs(leaf, func(e Expr) Expr {
+		return rewriteAround(e, func(e Expr) Expr { return e }, func(a Aggregate) Aggregate {
+			found = found || slices.ContainsFunc(a.Of, func(y Yield) bool { return hasExists(y.nested()) })
+			return a
+		})
+	})
+	return found
 }
 
 // namer gives names to the tables of subqueries.
@@ -251,14 +269,18 @@ func (n namer) pred(p Predicate) Predicate {
 		}
 		return p
 	case ExistsElement:
-		p.Of = rewriteExpr(p.Of, n.column)
+		p.Of = n.expr(p.Of)
 		inner := namer{n.taken, maps.Clone(n.given)}
 		delete(inner.given, p.Element.Table)
 		p.Where = inner.pred(p.Where)
 		return p
 	default:
-		return rewrite(p, n.column)
+		return mapExprs(p, n.expr)
 	}
+}
+
+func (n namer) expr(e Expr) Expr {
+	return rewriteAround(e, n.column, func(a Aggregate) Aggregate { return a.within(n.pred) })
 }
 
 func (n namer) all(ps []Predicate) []Predicate {
@@ -281,11 +303,18 @@ func (n namer) column(e Expr) Expr {
 // elements, and what columns are qualified with that are of neither.
 func tableNames(p Predicate, around []string, visit func(name string, alias bool)) {
 	columns := func(p Predicate) {
-		anyColumn(p, func(c Column) bool {
-			if !slices.Contains(around, c.Table) {
-				visit(c.Table, false)
-			}
-			return false
+		mapExprs(p, func(e Expr) Expr {
+			return rewriteAround(e, func(e Expr) Expr {
+				if c, ok := e.(Column); ok && !slices.Contains(around, c.Table) {
+					visit(c.Table, false)
+				}
+				return e
+			}, func(a Aggregate) Aggregate {
+				for _, y := range a.Of {
+					tableNames(y.nested(), around, visit)
+				}
+				return a
+			})
 		})
 	}
 	switch p := p.(type) {
@@ -351,6 +380,11 @@ func renameTable(p Predicate, from, to string) Predicate {
 			return e
 		})
 	}
+	inside := func(e Expr) Expr {
+		return rewriteAround(e, func(e Expr) Expr { return e }, func(a Aggregate) Aggregate {
+			return a.within(func(p Predicate) Predicate { return renameTable(p, from, to) })
+		})
+	}
 	switch p := p.(type) {
 	case And:
 		return And(all(p))
@@ -368,12 +402,12 @@ func renameTable(p Predicate, from, to string) Predicate {
 		}
 		return p
 	case ExistsElement:
-		p.Where = renameTable(p.Where, from, to)
+		p.Of, p.Where = inside(p.Of), renameTable(p.Where, from, to)
 		if p.Element.Table == from {
 			p.Element.Table, p.Where = to, columns(p.Where)
 		}
 		return p
 	default:
-		return p
+		return mapExprs(p, inside)
 	}
 }

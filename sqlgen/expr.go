@@ -75,6 +75,8 @@ func TypeOf(e Expr) Type {
 		return Type{Kind: KindInt}
 	case Call:
 		return e.typeOf()
+	case Aggregate:
+		return e.typeOf()
 	default:
 		return Type{Kind: KindJSONB}
 	}
@@ -91,6 +93,8 @@ func Nullable(e Expr) bool {
 		return true
 	case Call:
 		return e.nullable()
+	case Aggregate:
+		return e.nullable()
 	case Length:
 		return TypeOf(e.Of) == (Type{Kind: KindJSONB}) || Nullable(e.Of)
 	default:
@@ -98,7 +102,8 @@ func Nullable(e Expr) bool {
 	}
 }
 
-// operand is what a computed expression is of; nil for columns, arguments and calls.
+// operand is what a computed expression is of; nil for columns, arguments, calls and
+// aggregates.
 // Every computed expression is NULL exactly when its operand is, but [JSONArray],
 // which never is, and [JSONGet], [JSONString], [Length] and [ArrayGet], which may be
 // when it is not.
@@ -129,31 +134,48 @@ func operand(e Expr) Expr {
 	}
 }
 
-// rewriteExpr replaces e's leaves bottom-up by what f makes of them.
+// rewriteExpr replaces e and its parts, bottom-up, by what f makes of them.
 func rewriteExpr(e Expr, f func(Expr) Expr) Expr {
+	return f(mapParts(e, func(part Expr) Expr { return rewriteExpr(part, f) }))
+}
+
+// rewriteAround is rewriteExpr without the subqueries in e, which are replaced by what
+// inside makes of them.
+func rewriteAround(e Expr, f func(Expr) Expr, inside func(Aggregate) Aggregate) Expr {
+	if a, ok := e.(Aggregate); ok {
+		return inside(a)
+	}
+	return f(mapParts(e, func(part Expr) Expr { return rewriteAround(part, f, inside) }))
+}
+
+// mapParts is e with other expressions in the places of its parts.
+func mapParts(e Expr, f func(Expr) Expr) Expr {
 	switch x := e.(type) {
 	case Text:
-		e = Text{rewriteExpr(x.Of, f)}
+		return Text{f(x.Of)}
 	case ToJSON:
-		e = ToJSON{rewriteExpr(x.Of, f)}
+		return ToJSON{f(x.Of)}
 	case ToNumeric:
-		e = ToNumeric{rewriteExpr(x.Of, f)}
+		return ToNumeric{f(x.Of)}
 	case JSONGet:
-		e = JSONGet{rewriteExpr(x.Of, f), rewriteExpr(x.Key, f)}
+		return JSONGet{f(x.Of), f(x.Key)}
 	case JSONValues:
-		e = JSONValues{rewriteExpr(x.Of, f)}
+		return JSONValues{f(x.Of)}
 	case JSONArray:
-		e = JSONArray{rewriteExpr(x.Of, f)}
+		return JSONArray{f(x.Of)}
 	case JSONString:
-		e = JSONString{rewriteExpr(x.Of, f)}
+		return JSONString{f(x.Of)}
 	case ZeroBased:
-		e = ZeroBased{rewriteExpr(x.Of, f)}
+		return ZeroBased{f(x.Of)}
 	case Length:
-		e = Length{rewriteExpr(x.Of, f)}
+		return Length{f(x.Of)}
 	case ArrayGet:
-		e = ArrayGet{rewriteExpr(x.Of, f), x.Index}
+		return ArrayGet{f(x.Of), x.Index}
 	case Call:
-		e = x.rewritten(f)
+		return x.mapped(f)
+	case Aggregate:
+		return x.within(func(p Predicate) Predicate { return mapExprs(p, f) })
+	default:
+		return e
 	}
-	return f(e)
 }

@@ -264,7 +264,7 @@ func (g *generator) member() (of, set Expr) {
 
 func (g *generator) leaf() Predicate {
 	text, document := Type{Kind: KindText}, Type{Kind: KindJSONB}
-	switch g.below(16) {
+	switch g.below(17) {
 	case 0, 1, 2, 3:
 		l, r := g.pair()
 		return Compare{pick(g, []Op{EQ, NE, LT, LE, GT, GE, EQ, NE}), l, r}
@@ -299,6 +299,8 @@ func (g *generator) leaf() Predicate {
 		return JSONTypeIs{g.expr(document, 2), types}
 	case 14:
 		return JSONContains{g.expr(document, 2), g.expr(document, 2)}
+	case 15:
+		return g.aggregate()
 	default:
 		return HasNull{g.column(Type{Kind: KindText, Array: true})}
 	}
@@ -342,6 +344,54 @@ func (g *generator) related() Predicate {
 		other := columns[t][1]
 		return Compare{pick(g, []Op{EQ, NE, LT}), col, other}
 	}
+}
+
+// aggregate compares what is made of the elements of collections with a number or
+// value.
+func (g *generator) aggregate() Predicate {
+	text, integer := Type{Kind: KindText}, Type{Kind: KindInt}
+	fn := pick(g, []AggregateFn{Count, Count, Sum, Min, Max})
+	of := make([]Yield, g.below(3))
+	for i := range of {
+		element := func(n int) Element { return Element{fmt.Sprintf("x%d", n), "value", "key", "position"} }
+		over := ExistsElement{Of: g.column(text.ArrayOf()), Element: element(1)}
+		value := Expr(over.ElementValue())
+		from := []Loop{over}
+		if fn == Sum {
+			over = ExistsElement{Of: columns[integer.ArrayOf()][0], Element: element(1)}
+			from, value = []Loop{over}, over.ElementValue()
+			if g.below(2) == 0 {
+				value = over.ElementKey()
+			}
+		}
+		if g.below(3) == 2 {
+			in := ExistsElement{Of: g.column(Type{Kind: KindJSONB}), Values: g.below(2) == 0, Element: element(2)}
+			from = append(from, in)
+			if fn == Count {
+				value = in.ElementValue()
+			}
+		}
+		where := And{NotNull(value)}
+		if g.below(2) == 0 {
+			where = append(where, g.related())
+		}
+		if fn != Sum && g.below(2) == 0 {
+			where = append(where, Compare{pick(g, []Op{EQ, NE, LT}), over.ElementValue(), g.scalarArg(text)})
+		}
+		if g.below(6) == 5 {
+			from, value = from[:g.below(len(from)+1)], g.expr(TypeOf(value), 0)
+			where = And{g.related(), NotNull(value)}
+		}
+		of[i] = Yield{from, where, value}
+	}
+	a := Aggregate{fn, g.below(2) == 0, of}
+	if a.nullable() {
+		if len(of) == 0 {
+			return False
+		}
+		return Compare{pick(g, []Op{EQ, LT, GE}), a, g.scalarArg(text)}
+	}
+	return Compare{pick(g, []Op{EQ, NE, LT, GT}), a, Int(int64(g.below(4)))}
 }
 
 // exists is about rows of child that belong to the row of t or to the child around,

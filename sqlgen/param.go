@@ -40,6 +40,9 @@ func foldExpr(e Expr) Expr {
 		return String(of.plain())
 	case ToJSON:
 		if of.Type.Numeric() || of.Type.Kind == KindBool || of.Type.Kind == KindJSONB {
+			if !json.Valid([]byte(of.plain())) { // NaN
+				return e
+			}
 			return JSON(of.plain())
 		}
 		quoted, err := json.Marshal(of.plain())

@@ -191,34 +191,39 @@ func withOperands(p Predicate, es []Expr) Predicate {
 
 // rewrite replaces every expression of p, bottom-up, by what f makes of it.
 func rewrite(p Predicate, f func(Expr) Expr) Predicate {
+	return mapExprs(p, func(e Expr) Expr { return rewriteExpr(e, f) })
+}
+
+// mapExprs is p with other expressions in the places of those of its leaves.
+func mapExprs(p Predicate, f func(Expr) Expr) Predicate {
 	switch p := p.(type) {
 	case And:
-		return And(rewriteAll(p, f))
+		return And(mapAllExprs(p, f))
 	case Or:
-		return Or(rewriteAll(p, f))
+		return Or(mapAllExprs(p, f))
 	case Not:
-		return Not{rewrite(p.Of, f)}
+		return Not{mapExprs(p.Of, f)}
 	case Exists:
-		p.Where = rewrite(p.Where, f)
+		p.Where = mapExprs(p.Where, f)
 		if p.On != nil {
-			p.On = rewrite(p.On, f)
+			p.On = mapExprs(p.On, f)
 		}
 		return p
 	case ExistsElement:
-		p.Of, p.Where = rewriteExpr(p.Of, f), rewrite(p.Where, f)
+		p.Of, p.Where = f(p.Of), mapExprs(p.Where, f)
 		return p
 	}
 	es := operands(p)
 	for i := range es {
-		es[i] = rewriteExpr(es[i], f)
+		es[i] = f(es[i])
 	}
 	return withOperands(p, es)
 }
 
-func rewriteAll(ps []Predicate, f func(Expr) Expr) []Predicate {
+func mapAllExprs(ps []Predicate, f func(Expr) Expr) []Predicate {
 	out := make([]Predicate, len(ps))
 	for i, p := range ps {
-		out[i] = rewrite(p, f)
+		out[i] = mapExprs(p, f)
 	}
 	return out
 }

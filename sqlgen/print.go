@@ -170,6 +170,8 @@ func appendExpr(b []byte, e Expr) []byte {
 		name = "(element " + strconv.FormatInt(e.Index, 10) + " "
 	case Call:
 		return e.appendTo(b)
+	case Aggregate:
+		return e.appendTo(b)
 	}
 	b = appendExpr(append(b, name...), operand(e))
 	return append(b, ')')

@@ -413,6 +413,8 @@ func (r *renderer) expr(e Expr) {
 		r.arrayGet(e)
 	case Call:
 		r.apply(e)
+	case Aggregate:
+		r.aggregate(e)
 	case ZeroBased:
 		r.WriteByte('(')
 		r.expr(e.Of)

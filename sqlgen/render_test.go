@@ -41,6 +41,9 @@ var (
 
 	one = uuid.MustParse("00000000-0000-4000-8000-000000000001")
 	two = uuid.MustParse("00000000-0000-4000-8000-000000000002")
+
+	tag  = ExistsElement{Of: tags, Element: Element{"elem1", "value", "key", "position"}}
+	part = ExistsElement{Of: JSONGet{doc, tag.ElementValue()}, Element: Element{"elem2", "value", "key", "position"}}
 )
 
 func param(name string, t Type) Param { return Param{name, t} }
@@ -261,6 +264,23 @@ var renderCases = map[string][]renderCase{
 		{"the table itself", Exists{"docs", "docs2", "docs", nil, false, Eq(Column{Table: "docs2", Name: "parent"}, docID)}},
 		{"around an element", children(ExistsElement{tags, false, Element{"elem1", "value", "key", "position"}, Eq(Column{"elem1", "value", text.Type, true}, childName)})},
 		{"an element of a child", children(Member{String("a"), Column{Table: "child", Name: "tags", Type: tags.Type}})},
+	},
+	"aggregate": {
+		{"count", Compare{GT, Aggregate{Count, false, []Yield{{[]Loop{tag}, Not{eq(tag.ElementValue(), "a")}, tag.ElementValue()}}}, Int(1)}},
+		{"count of none", Compare{GT, Aggregate{Count, false, nil}, Int(1)}},
+		{"count distinct", Compare{GE, Aggregate{Count, true, []Yield{{[]Loop{tag}, NotNull(tag.ElementValue()), tag.ElementValue()}}}, Int(2)}},
+		{"count of the row", Compare{GE, Aggregate{Count, true, []Yield{{nil, NotNull(text), text}}}, Int(1)}},
+		{"count of two loops", Eq(Aggregate{Count, false, []Yield{{[]Loop{tag, part}, Eq(part.ElementValue(), ToJSON{tag.ElementValue()}), part.ElementValue()}}}, Int(2))},
+		{"count of yields", Eq(Aggregate{Count, false, []Yield{{[]Loop{tag}, True, tag.ElementValue()}, {nil, Null{text}, String("a")}}}, number)},
+		{"count distinct of yields", Eq(Aggregate{Count, true, []Yield{{[]Loop{tag}, NotNull(tag.ElementValue()), tag.ElementValue()}, {nil, Null{text}, JSON("null")}}}, Int(2))},
+		{"count of places", Eq(Aggregate{Count, true, []Yield{{[]Loop{tag}, True, tag.ElementKey()}}}, Int(2))},
+		{"count of rows", Compare{LT, Aggregate{Count, false, []Yield{{[]Loop{children(True).(Exists)}, Null{text}, childName}}}, Int(3)}},
+		{"count of elements of rows", Compare{LT, Aggregate{Count, true, []Yield{{[]Loop{tag, children(True).(Exists)}, Null{text}, childName}}}, Int(3)}},
+		{"sum", Compare{LT, Aggregate{Sum, false, []Yield{{[]Loop{tag}, True, tag.ElementKey()}}}, Int(3)}},
+		{"sum distinct of yields", Compare{LT, Aggregate{Sum, true, []Yield{{[]Loop{tag}, True, tag.ElementKey()}, {nil, NotNull(number), number}}}, Number("1.5")}},
+		{"min", Eq(Aggregate{Min, false, []Yield{{[]Loop{tag}, NotNull(tag.ElementValue()), tag.ElementValue()}}}, textN)},
+		{"max of yields", Compare{GT, Aggregate{Max, true, []Yield{{[]Loop{tag}, NotNull(tag.ElementValue()), tag.ElementValue()}, {nil, NotNull(text), text}}}, String("b")}},
+		{"not", Not{Eq(Aggregate{Max, false, []Yield{{[]Loop{tag}, NotNull(tag.ElementValue()), tag.ElementValue()}}}, String("b"))}},
 	},
 	"parentheses": {
 		{"and in or", Or{And{Holds{flagB, true}, Null{text}}, Null{number}}},

@@ -141,7 +141,7 @@ func (s *simplifier) simplify(p Predicate) Predicate {
 		}
 		return fire(s, elementRules, p)
 	default:
-		return fire(s, leafRules, p)
+		return fire(s, leafRules, s.simplifyOperands(p))
 	}
 }
 

@@ -56,6 +56,8 @@ func wholeExpr(e Expr) bool {
 		return e.Value != nil
 	case Call:
 		return e.Of != nil && e.Of.takes(len(e.Args)) && !anyOf(e.Args, func(a Expr) bool { return !wholeExpr(a) })
+	case Aggregate:
+		return e.whole()
 	case JSONGet:
 		return wholeExpr(e.Of) && wholeExpr(e.Key)
 	default:
