@@ -41,15 +41,33 @@ func init() { // the tables refer to functions that refer to them
 		"is_array":   isType(rankArray),
 		"is_object":  isType(rankObject),
 		"is_set":     isType(rankSet),
+		"type_name":  typeName,
 
 		"time.parse_rfc3339_ns": parseTime,
 
 		"object.get": objectGet,
 		"count":      count,
 	}
-	for _, family := range []map[string]symbolic{textBuiltins, numberBuiltins, timeBuiltins, collectionBuiltins} {
+	for _, family := range []map[string]symbolic{textBuiltins, collectionBuiltins, timeBuiltins, numberBuiltins} {
 		maps.Copy(symbolics, family)
 	}
+}
+
+// ofAnyNumber are the functions besides those of numbers that take a [computed] number
+// or an [extreme].
+var ofAnyNumber = map[string]bool{
+	"equal": true, "neq": true, "lt": true, "lte": true, "gt": true, "gte": true,
+	"internal.member_2": true,
+	"is_null":           true, "is_boolean": true, "is_number": true, "is_string": true, "is_array": true, "is_object": true, "is_set": true,
+	"type_name": true,
+}
+
+func mapped(ops []operand, f func(operand) operand) []operand {
+	out := make([]operand, len(ops))
+	for i, op := range ops {
+		out[i] = f(op)
+	}
+	return out
 }
 
 // refuseUnplaced refuses what would have to know the place of an element.
@@ -92,9 +110,15 @@ func (t *translator) applyBuiltin(name string, ops []operand) value {
 	for i, op := range ops {
 		k, ok := op.(known)
 		if !ok {
+			if name == "max" || name == "min" {
+				return t.extremeOf(ops[0], name == "min")
+			}
 			apply := symbolics[name]
 			if apply == nil {
 				refuse(CodeBuiltin, name+" of a value of the row has no translation", "compute it outside the policy, or compare the field itself")
+			}
+			if numberBuiltins[name] == nil && !ofAnyNumber[name] {
+				ops = mapped(ops, settled)
 			}
 			return apply(ops)
 		}
@@ -180,6 +204,8 @@ func asText(op operand) (sqlgen.Expr, sqlgen.Predicate) {
 func isType(r rank) symbolic {
 	return func(args []operand) value {
 		switch op := args[0].(type) {
+		case extreme:
+			settled(op)
 		case jsonValue:
 			if int(r) >= len(jsonTypes) {
 				return truth(sqlgen.False)
@@ -188,6 +214,22 @@ func isType(r rank) symbolic {
 		}
 		return truth(sqlgen.Const(rankOf(args[0]) == r))
 	}
+}
+
+// typeName is the name of the JSON type.
+func typeName(args []operand) value {
+	name := func(r rank) value { return knownValue(ast.String(append(jsonTypes[:], "set")[r])) }
+	switch op := args[0].(type) {
+	case extreme:
+		settled(op)
+	case jsonValue:
+		var out value
+		for r, t := range jsonTypes {
+			out = append(out, name(rank(r)).under(sqlgen.JSONTypeIs{Of: op.e, Types: []string{t}})...)
+		}
+		return out
+	}
+	return name(rankOf(args[0]))
 }
 
 // parseTime is time.parse_rfc3339_ns of a timestamp column, whose text every row's

@@ -34,8 +34,20 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	if ra, rb := rankOf(a), rankOf(b); ra != rankAny && rb != rankAny && ra != rb {
 		return sqlgen.Const(holds(op, int(ra-rb)))
 	}
+	if x, ok := a.(extreme); ok {
+		return compareExtreme(op, x, b)
+	}
+	if y, ok := b.(extreme); ok {
+		return compareExtreme(op.Flip(), y, a)
+	}
 	if y, ok := b.(rows); ok {
 		return compareRows(op.Flip(), y, a)
+	}
+	if x, ok := a.(computed); ok {
+		return compareComputed(op, x, b)
+	}
+	if y, ok := b.(computed); ok {
+		return compareComputed(op.Flip(), y, a)
 	}
 	if isLiteral(a) || isLiteral(b) || rankOf(a) == rankSet {
 		return compareLiteral(op, a, b)

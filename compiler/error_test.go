@@ -92,7 +92,7 @@ resources:
 		expression    string
 	}{
 		"builtin":                {`allow if crypto.md5(input.object.name) == "a"`, user, compiler.CodeBuiltin, "3:10", `crypto.md5(input.object.name)`},
-		"arithmetic":             {"allow if input.object.n + 1 == 2", user, compiler.CodeBuiltin, "3:10", "input.object.n + 1"},
+		"arithmetic":             {"allow if input.object.n / 2 * input.object.n == 2", user, compiler.CodeBuiltin, "3:10", "input.object.n / 2 * input.object.n"},
 		"second rule":            {"allow if input.object.n == 1\n\nallow if {\n\tinput.object.n == 2\n\tbase64.encode(input.object.name) == \"A\"\n}", user, compiler.CodeBuiltin, "7:2", "base64.encode(input.object.name)"},
 		"loop":                   {"allow if first == \"a\"\nfirst := x if some x in input.object.tags", user, compiler.CodeIteration, "4:15", "some x in input.object.tags"},
 		"comprehension":          {"allow if { r := input.role; count({x | some x in input.object.tags; x == r}) > 0 }", `{"user": "b0000000-0000-4000-8000-000000000001", "role": "a"}`, compiler.CodeComprehension, "3:35", ""},

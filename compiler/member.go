@@ -11,6 +11,10 @@ import (
 // memberOf is true where x is an element of coll, as Rego's in means it: of an
 // array or set its elements, of an object its values, of anything else nothing.
 func memberOf(x, coll operand) sqlgen.Predicate {
+	switch coll.(type) {
+	case array, jsonValue, extreme:
+		x, coll = settled(x), settled(coll)
+	}
 	switch c := coll.(type) {
 	case known:
 		return memberOfKnown(x, c.v)

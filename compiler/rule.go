@@ -138,8 +138,13 @@ func differ(a, b operand) sqlgen.Predicate {
 	single := func(op operand) bool {
 		switch rankOf(op) {
 		case rankNull, rankBool, rankNumber, rankString:
-			_, isTally := op.(tally)
-			return !isTally
+			switch op := op.(type) {
+			case tally:
+				return false
+			case computed:
+				return op.whole != nil
+			}
+			return true
 		}
 		return false
 	}

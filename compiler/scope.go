@@ -204,6 +204,8 @@ func renameValue(v value, table func(string) string) value {
 			a.op = array{sqlgen.RewriteExpr(op.e, rename)}
 		case jsonValue:
 			a.op = jsonValue{sqlgen.RewriteExpr(op.e, rename)}
+		case computed:
+			a.op = op.rewritten(rename)
 		case object:
 			a.op = object{op.n.rename(table)}
 		case rows:
@@ -249,6 +251,8 @@ func readsLoop(op operand, scopes []scope) bool {
 		sqlgen.RewriteExpr(op.e, renameColumns(read))
 	case jsonValue:
 		sqlgen.RewriteExpr(op.e, renameColumns(read))
+	case computed:
+		op.rewritten(renameColumns(read))
 	case object:
 		op.n.rename(read)
 	case rows:

@@ -320,6 +320,8 @@ func operandTruthy(op operand) sqlgen.Predicate {
 		}
 	case jsonValue:
 		return sqlgen.Compare{Op: sqlgen.NE, L: op.e, R: sqlgen.JSON("false")}
+	case extreme:
+		return compareExtreme(sqlgen.NE, op, known{ast.Boolean(false)})
 	}
 	return sqlgen.True
 }

@@ -287,7 +287,7 @@ func rankOf(op operand) rank {
 		}
 	case array, rows:
 		return rankArray
-	case tally:
+	case tally, computed:
 		return rankNumber
 	case object, row, record:
 		return rankObject
@@ -333,6 +333,10 @@ func describe(op operand) string {
 		return fmt.Sprintf("a %v", sqlgen.TypeOf(op.e))
 	case jsonValue:
 		return "a jsonb value"
+	case computed:
+		return "a computed number"
+	case extreme:
+		return "the result of max or min"
 	case object:
 		return "the row's document"
 	case rows:

@@ -129,9 +129,20 @@ func nullOfNotNull(p Predicate) (Predicate, bool) {
 	if !Nullable(null.Of) {
 		return False, true
 	}
-	switch null.Of.(type) {
+	switch e := null.Of.(type) {
 	case Text, ToJSON, ToNumeric, JSONValues:
 		return Null{operand(null.Of)}, true
+	case Call:
+		if e.Of.nulls != whenAnArgumentIs {
+			break
+		}
+		var any Or
+		for _, a := range e.Args {
+			if Nullable(a) {
+				any = append(any, Null{a})
+			}
+		}
+		return any, true
 	}
 	return nil, false
 }
