@@ -36,6 +36,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/rowfence/rowfence/compiler"
 	"github.com/rowfence/rowfence/rego"
@@ -56,12 +57,16 @@ type Config struct {
 	Schema   []byte         // the schema, YAML
 	Query    string         // the rule that allows; DefaultQuery when empty
 	Data     map[string]any // a further data document
+
+	// Now is the instant that time.now_ns says; time.Now when nil.
+	Now func() time.Time
 }
 
 // Engine compiles filters for the resources of a schema. It is safe for
 // concurrent use.
 type Engine struct {
 	query  *rego.Query
+	now    func() time.Time
 	schema *compiler.Schema
 }
 
@@ -89,7 +94,10 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{query, schema}, nil
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Engine{query, c.Now, schema}, nil
 }
 
 // Filter says which rows of the resource the policy allows for an input, such as
@@ -113,7 +121,7 @@ func (e *Engine) Explain(ctx context.Context, resource string, input any, trace 
 	if err != nil {
 		return nil, err
 	}
-	c, err := compiler.Explain(ctx, e.query, r, input, trace)
+	c, err := compiler.Explain(ctx, e.query.At(e.now()), r, input, trace)
 	if err != nil {
 		return nil, fmt.Errorf("compiling the filter of %s: %w", resource, err)
 	}

@@ -3,9 +3,8 @@ package compiler
 import (
 	"fmt"
 	"maps"
-	"math"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
@@ -43,12 +42,10 @@ func init() { // the tables refer to functions that refer to them
 		"is_set":     isType(rankSet),
 		"type_name":  typeName,
 
-		"time.parse_rfc3339_ns": parseTime,
-
 		"object.get": objectGet,
 		"count":      count,
 	}
-	for _, family := range []map[string]symbolic{textBuiltins, collectionBuiltins, timeBuiltins, numberBuiltins} {
+	for _, family := range []map[string]symbolic{textBuiltins, collectionBuiltins, timeBuiltins, addressBuiltins, numberBuiltins} {
 		maps.Copy(symbolics, family)
 	}
 }
@@ -60,6 +57,7 @@ var ofAnyNumber = map[string]bool{
 	"internal.member_2": true,
 	"is_null":           true, "is_boolean": true, "is_number": true, "is_string": true, "is_array": true, "is_object": true, "is_set": true,
 	"type_name": true,
+	"time.date": true, "time.clock": true, "time.weekday": true, "time.add_date": true, "time.diff": true, "time.format": true,
 }
 
 func mapped(ops []operand, f func(operand) operand) []operand {
@@ -73,6 +71,9 @@ func mapped(ops []operand, f func(operand) operand) []operand {
 // refuseUnplaced refuses what would have to know the place of an element.
 func refuseUnplaced(ops []operand) {
 	for _, op := range ops {
+		if u, ok := op.(untranslated); ok {
+			refuse(CodeBuiltin, u.what+" has no translation", "compare another part of it")
+		}
 		if _, ok := op.(unplaced); ok {
 			refuse(CodeIteration, "the place of an element in an array comprehension or a relation is not known", "loop over the values only")
 		}
@@ -132,6 +133,8 @@ func (t *translator) applyBuiltin(name string, ops []operand) value {
 func (t *translator) evalBuiltin(name string, args []*ast.Term) (out value) {
 	decl, fn := ast.BuiltinMap[name], topdown.GetBuiltin(name)
 	switch {
+	case name == ast.NowNanos.Name:
+		return knownValue(ast.Number(strconv.FormatInt(t.now.UnixNano(), 10)))
 	case decl == nil, fn == nil, decl.IsNondeterministic():
 		refuse(CodeBuiltin, name+" has no fixed value", "pass its value in the input")
 	case decl.Relation:
@@ -230,20 +233,6 @@ func typeName(args []operand) value {
 		return out
 	}
 	return name(rankOf(args[0]))
-}
-
-// parseTime is time.parse_rfc3339_ns of a timestamp column, whose text every row's
-// document has in that form: the column as nanoseconds, where they fit 64 bits.
-func parseTime(args []operand) value {
-	x, ok := args[0].(scalar)
-	if !ok || x.nanos || sqlgen.TypeOf(x.e).Kind != sqlgen.KindTimestamptz {
-		refuse(CodeBuiltin, "time.parse_rfc3339_ns of "+describe(args[0])+" has no translation", "give the field the type timestamptz in the schema")
-	}
-	bound := func(op sqlgen.Op, at time.Time) sqlgen.Predicate {
-		return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.Timestamp(at)}
-	}
-	inRange := conjunction(bound(sqlgen.GE, time.Unix(0, math.MinInt64).Add(time.Microsecond)), bound(sqlgen.LE, time.Unix(0, math.MaxInt64)))
-	return value{{inRange, scalar{x.e, true}}}
 }
 
 // objectGet is object.get(object, key, default) with one key.

@@ -27,6 +27,9 @@ type Compilation struct {
 // is true with the given input. The input is a JSON object; where the schema's
 // fields stand in it, the rows' documents take its place.
 //
+// To the policy, the time is that of [rego.Query.At], or the present: the filter of a
+// policy that asks for it is for this instant.
+//
 // The error is an [Error] or [Errors] when something is refused.
 func Compile(ctx context.Context, query *rego.Query, resource *Resource, input any) (*Compilation, error) {
 	return Explain(ctx, query, resource, input, nil)
@@ -47,11 +50,12 @@ func Explain(ctx context.Context, query *rego.Query, resource *Resource, input a
 	if err != nil {
 		return nil, err
 	}
+	query = query.At(query.Now()) // one instant for all of it
 	residual, err := query.Partial(ctx, doc.known, doc.unknowns)
 	if err != nil {
 		return nil, evalError(err)
 	}
-	pred, err := translate(ctx, residual, doc)
+	pred, err := translate(ctx, residual, doc, query.Now())
 	if err != nil {
 		return nil, err
 	}

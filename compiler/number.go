@@ -138,6 +138,9 @@ func (w whole) numeric() sqlgen.Expr {
 // maxBits bounds the integers that are computed: PostgreSQL's numeric has an end.
 const maxBits = 4000
 
+// maxSize bounds the expressions that are computed: each may use another twice.
+const maxSize = 200
+
 // wholeOf is a known integer.
 func wholeOf(v ast.Value) (whole, bool) {
 	i, err := builtins.NumberToInt(v.(ast.Number))
@@ -160,7 +163,13 @@ func combined(name string, x, y whole) whole {
 	if bits > maxBits {
 		refuse(CodeBuiltin, "a computation of integers that may have over a thousand digits", "compute with fewer fields")
 	}
-	return whole{sqlgen.Apply(fn, x.numeric(), y.numeric()), bits}
+	e := sqlgen.Apply(fn, x.numeric(), y.numeric())
+	size := 0
+	sqlgen.RewriteExpr(e, func(e sqlgen.Expr) sqlgen.Expr { size++; return e })
+	if size > maxSize {
+		refuse(CodeBuiltin, "a computation of too many numbers", "compute with each field once")
+	}
+	return whole{e, bits}
 }
 
 // remainder is x % y, which only integers have.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -20,6 +21,7 @@ type translator struct {
 	ctx       context.Context
 	residual  *rego.Residual
 	doc       *document
+	now       time.Time
 	memo      map[string]value  // of rules without arguments
 	vars      map[ast.Var]value // of the expression with modifiers that the residual is of
 	depth     int
@@ -41,8 +43,8 @@ func refuse(code Code, reason, hint string) {
 }
 
 // translate is the condition under which one of the residual's queries is true.
-func translate(ctx context.Context, residual *rego.Residual, doc *document) (p sqlgen.Predicate, err error) {
-	t := &translator{ctx: ctx, residual: residual, doc: doc, memo: map[string]value{}}
+func translate(ctx context.Context, residual *rego.Residual, doc *document, now time.Time) (p sqlgen.Predicate, err error) {
+	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[string]value{}}
 	defer caught(&err, t.locate)
 	any := make([]sqlgen.Predicate, len(residual.Queries))
 	for i, q := range residual.Queries {

@@ -49,6 +49,8 @@ type (
 	}
 	// unplaced is the place of an element in an array whose order is not known.
 	unplaced struct{}
+	// untranslated is a part of a value that is there, and has no SQL.
+	untranslated struct{ what string }
 	// tally is the number of elements of a set: only whether it is 0 is asked.
 	tally struct{ of ruleSet }
 	// ruleSet is a partial set or object rule, or a comprehension.
@@ -65,16 +67,17 @@ type entry struct {
 	val  value
 }
 
-func (known) operand()     {}
-func (scalar) operand()    {}
-func (array) operand()     {}
-func (jsonValue) operand() {}
-func (object) operand()    {}
-func (list) operand()      {}
-func (record) operand()    {}
-func (unplaced) operand()  {}
-func (tally) operand()     {}
-func (ruleSet) operand()   {}
+func (known) operand()        {}
+func (scalar) operand()       {}
+func (array) operand()        {}
+func (jsonValue) operand()    {}
+func (object) operand()       {}
+func (list) operand()         {}
+func (record) operand()       {}
+func (unplaced) operand()     {}
+func (untranslated) operand() {}
+func (tally) operand()        {}
+func (ruleSet) operand()      {}
 
 func knownValue(v ast.Value) value { return value{{sqlgen.True, known{v}}} }
 

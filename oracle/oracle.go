@@ -85,10 +85,11 @@ func (r *Report) Err() error {
 	}
 }
 
-// Check compiles the case and compares, row by row. The rows are of the resource's
+// Check compiles the case and compares, row by row, all at one instant. The rows are of the resource's
 // table. The error is the compiler's where the policy is refused, and another where
 // something fails to run; a difference is none.
 func Check(ctx context.Context, db DB, c Case, rows []Row) (*Report, error) {
+	c.Query = c.Query.At(c.Query.Now())
 	f, err := c.compile(ctx)
 	if err != nil {
 		return nil, err
@@ -208,6 +209,7 @@ func places(keys []string) []string {
 // CheckMade is [Check] of rows that are in no table: each is an object of columns, as
 // [Row] has it.
 func CheckMade(ctx context.Context, db DB, c Case, columns []string) (*Report, error) {
+	c.Query = c.Query.At(c.Query.Now())
 	f, err := c.compile(ctx)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
@@ -221,6 +222,7 @@ type Query struct {
 	partial rego.PreparedPartialQuery
 	full    rego.PreparedEvalQuery
 
+	at        time.Time // of evaluation; the zero Time is whenever that is
 	negations []negation
 	refusals  []refusal
 	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
@@ -296,6 +298,21 @@ func (p *Policy) suggest(ref ast.Ref) string {
 	return "; it has " + strings.Join(list[:min(len(list), 8)], ", ")
 }
 
+// At is the query evaluated at an instant, which is what time.now_ns says.
+func (q *Query) At(now time.Time) *Query {
+	at := *q
+	at.at = now
+	return &at
+}
+
+// Now is the instant of the query's evaluation: that of [Query.At], or the present.
+func (q *Query) Now() time.Time {
+	if q.at.IsZero() {
+		return time.Now()
+	}
+	return q.at
+}
+
 // Policy is the policy that the query belongs to.
 func (q *Query) Policy() *Policy { return q.policy }
 
@@ -306,7 +323,7 @@ func (q *Query) String() string { return q.text }
 // the policy as it was written. An evaluation error allows nothing.
 func (q *Query) Eval(ctx context.Context, input ast.Value) (allowed bool, err error) {
 	defer stopped(&err)
-	rs, err := q.full.Eval(ctx, rego.EvalParsedInput(input))
+	rs, err := q.full.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(q.Now()))
 	if err != nil {
 		return false, fmt.Errorf("evaluating %s: %w", q.text, err)
 	}
@@ -332,7 +349,7 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	for i, u := range unknowns {
 		terms[i] = ast.NewTerm(u)
 	}
-	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms)}
+	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms), rego.EvalTime(q.Now())}
 	for _, r := range q.refusals {
 		if r.dependsOn(unknowns) {
 			return nil, r.err
