@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/stretchr/testify/require"
@@ -15,6 +16,9 @@ import (
 	"github.com/rowfence/rowfence/internal/conformance"
 	"github.com/rowfence/rowfence/rego"
 )
+
+// now is the instant at which the conformance files are evaluated.
+var now = time.Date(2026, 1, 2, 3, 4, 5, 250_000_000, time.UTC)
 
 var update = flag.Bool("update", false, "rewrite the SQL in the conformance files")
 
@@ -182,5 +186,5 @@ func (f *fixture) check(v variant, c conformance.File) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Check(ctx, f.db, Case{Query: query, Resource: f.resources[v.convention], Input: c.Input, Key: "row_id"}, f.rows[v.convention])
+	return Check(ctx, f.db, Case{Query: query.At(now), Resource: f.resources[v.convention], Input: c.Input, Key: "row_id"}, f.rows[v.convention])
 }
