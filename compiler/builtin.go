@@ -3,6 +3,7 @@ package compiler
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,13 +21,6 @@ var symbolics map[string]symbolic
 
 func init() { // the tables refer to functions that refer to them
 	symbolics = map[string]symbolic{
-		"equal": comparison(sqlgen.EQ),
-		"neq":   comparison(sqlgen.NE),
-		"lt":    comparison(sqlgen.LT),
-		"lte":   comparison(sqlgen.LE),
-		"gt":    comparison(sqlgen.GT),
-		"gte":   comparison(sqlgen.GE),
-
 		"internal.member_2": func(args []operand) value { return truth(memberOf(args[0], args[1])) },
 
 		"startswith": match(sqlgen.AtStart),
@@ -44,6 +38,9 @@ func init() { // the tables refer to functions that refer to them
 
 		"object.get": objectGet,
 		"count":      count,
+	}
+	for name, op := range comparisons {
+		symbolics[name] = comparison(op)
 	}
 	for _, family := range []map[string]symbolic{textBuiltins, collectionBuiltins, timeBuiltins, addressBuiltins, numberBuiltins} {
 		maps.Copy(symbolics, family)
@@ -64,6 +61,21 @@ func mapped(ops []operand, f func(operand) operand) []operand {
 	out := make([]operand, len(ops))
 	for i, op := range ops {
 		out[i] = f(op)
+	}
+	return out
+}
+
+var comparisons = map[string]sqlgen.Op{
+	"equal": sqlgen.EQ, "neq": sqlgen.NE, "lt": sqlgen.LT, "lte": sqlgen.LE, "gt": sqlgen.GT, "gte": sqlgen.GE,
+}
+
+// counted are the operands with each number of elements as SQL.
+func counted(ops []operand) []operand {
+	out := slices.Clone(ops)
+	for i, op := range ops {
+		if t, ok := op.(tally); ok {
+			out[i] = t.scalar()
+		}
 	}
 	return out
 }
@@ -113,6 +125,12 @@ func (t *translator) applyBuiltin(name string, ops []operand) value {
 		if !ok {
 			if name == "max" || name == "min" {
 				return t.extremeOf(ops[0], name == "min")
+			}
+			if comparisons[name] == 0 {
+				ops = counted(ops)
+			}
+			if v, ok := t.ofCollections(name, ops); ok {
+				return v
 			}
 			apply := symbolics[name]
 			if apply == nil {
@@ -233,27 +251,6 @@ func typeName(args []operand) value {
 		return out
 	}
 	return name(rankOf(args[0]))
-}
-
-// objectGet is object.get(object, key, default) with one key.
-func objectGet(args []operand) value {
-	if rankOf(args[1]) == rankArray || rankOf(args[1]) == rankAny {
-		refuse(CodeBuiltin, "object.get with a path has no translation", "write object.get with one key, or a reference")
-	}
-	var isObject sqlgen.Predicate = sqlgen.True
-	switch op := args[0].(type) {
-	case jsonValue:
-		isObject = sqlgen.JSONTypeIs{Of: op.e, Types: []string{"object"}}
-	case known, object, record, ruleSet:
-		if rankOf(op) != rankObject {
-			return nil
-		}
-	default:
-		return nil
-	}
-	found := lookup(args[0], args[1])
-	out := found.under(isObject)
-	return append(out, alt{conjunction(isObject, sqlgen.Not{Of: found.defined()}), args[2]})
 }
 
 // isBuiltin reports whether the name is a builtin function's, and its arity.

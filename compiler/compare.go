@@ -72,19 +72,14 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 		}
 	case jsonValue:
 		return compareJSON(op, x, b)
-	case array:
-		if e, ok := arrayJSON(x); ok {
-			return compareJSON(op, e, b)
-		}
 	}
 	if y, ok := b.(tally); ok {
 		return compareTally(op.Flip(), y, a)
 	}
-	if y, ok := b.(array); ok {
-		return compareOperands(op.Flip(), y, a)
+	if y, ok := b.(jsonValue); ok {
+		return compareJSON(op.Flip(), y, a)
 	}
-	refuse(CodeCompare, "a comparison of "+describe(a)+" with "+describe(b), "compare a part of it")
-	return nil
+	return compareCollections(op, a, b)
 }
 
 // holds reports whether op holds of two values that order so.
@@ -250,18 +245,13 @@ func compareJSON(op sqlgen.Op, x jsonValue, b operand) sqlgen.Predicate {
 			}
 			return sqlgen.Compare{Op: op, L: x.e, R: lit}
 		case scalar:
-			if y.nanos {
-				return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.ToJSON{Of: sqlgen.ToNumeric{Of: y.e}}}
-			}
-			return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.ToJSON{Of: y.e}}
+			return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.ToJSON{Of: shownAs(y)}}
 		case jsonValue:
 			return sqlgen.Compare{Op: op, L: x.e, R: y.e}
-		case array:
-			if e, ok := arrayJSON(y); ok {
-				return sqlgen.Compare{Op: op, L: x.e, R: e.e}
-			}
+		case tally:
+			return compareJSON(op, x, y.scalar())
 		}
-		refuse(CodeCompare, "a comparison of a jsonb value with "+describe(b), "compare a part of it")
+		return compareCollections(op, x, b)
 	}
 	return orderJSON(op, x, b)
 }
@@ -273,8 +263,11 @@ var jsonTypes = [...]string{"null", "boolean", "number", "string", "array", "obj
 // order of strings depends on the database's collation.
 func orderJSON(op sqlgen.Op, x jsonValue, b operand) sqlgen.Predicate {
 	rb := rankOf(b)
-	if rb == rankAny || rb == rankArray || rb == rankObject {
-		refuse(CodeCompare, "the order of a jsonb value and "+describe(b), "compare with a number or a string")
+	if _, ok := b.(jsonValue); ok || rb == rankArray || rb == rankObject {
+		return compareCollections(op, x, b)
+	}
+	if y, ok := b.(tally); ok {
+		b = y.scalar()
 	}
 	var other []string
 	for r, name := range jsonTypes {
@@ -306,11 +299,7 @@ func orderSame(op sqlgen.Op, x jsonValue, rb rank, b operand) sqlgen.Predicate {
 		return sqlgen.Compare{Op: op, L: text, R: textOf(b.(scalar).e)}
 	}
 	if !isKnown {
-		y := b.(scalar)
-		if y.nanos {
-			return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.ToJSON{Of: sqlgen.ToNumeric{Of: y.e}}}
-		}
-		return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.ToJSON{Of: y.e}}
+		return sqlgen.Compare{Op: op, L: x.e, R: sqlgen.ToJSON{Of: shownAs(b.(scalar))}}
 	}
 	lit, ok := jsonLiteral(k.v)
 	if !ok {

@@ -33,32 +33,38 @@ func count(args []operand) value {
 	case record:
 		return knownValue(ast.IntNumberTerm(len(x.keys)).Value)
 	case object:
-		all := sqlgen.And{}
+		all := ruleSet{kind: rankObject}
+		always := true
 		for _, k := range x.n.keys() {
-			all = append(all, x.n.children[k].asValue().defined())
+			there := x.n.children[k].asValue().defined()
+			always = always && sqlgen.Simplify(there) == sqlgen.Predicate(sqlgen.True)
+			all.entries = append(all.entries, entry{solution{when: there}, knownValue(ast.String(k)), nil})
 		}
-		if sqlgen.Simplify(all) == sqlgen.Predicate(sqlgen.True) {
-			return knownValue(ast.IntNumberTerm(len(all)).Value)
+		if always {
+			return knownValue(ast.IntNumberTerm(len(all.entries)).Value)
 		}
+		return value{{sqlgen.True, tally{all}}}
 	case rows:
 		return value{{sqlgen.True, tally{x.entries()}}}
 	case ruleSet:
 		return value{{sqlgen.True, tally{x}}}
+	case tally:
+		return nil
 	}
 	refuse(CodeBuiltin, "count of "+describe(args[0])+" has no translation", "count a field")
 	return nil
 }
 
-// compareTally compares the number of elements of a set with a number: where only
-// "none or some" decides, since elements of several loops may be the same.
+// compareTally compares the number of elements of a set with a number. Where only
+// "none or some" decides, no element is counted.
 func compareTally(op sqlgen.Op, t tally, b operand) sqlgen.Predicate {
 	k, ok := b.(known)
 	if !ok {
-		refuse(CodeCompare, "the size of a set compared with "+describe(b), "compare it with 0")
+		return compareOperands(op, t.scalar(), b)
 	}
 	of := func(n string) bool { return holds(op, ast.Number(n).Compare(k.v)) }
 	if one := ast.Number("1").Compare(k.v); of("1") != of("1e999") || one < 0 {
-		refuse(CodeCompare, "the size of a set compared with "+k.v.String(), "compare it with 0")
+		return compareOperands(op, t.scalar(), b)
 	}
 	any := make([]sqlgen.Predicate, len(t.of.entries))
 	for i, e := range t.of.entries {
@@ -69,4 +75,54 @@ func compareTally(op sqlgen.Op, t tally, b operand) sqlgen.Predicate {
 		conjunction(some, sqlgen.Const(of("1"))),
 		conjunction(sqlgen.Not{Of: some}, sqlgen.Const(of("0"))),
 	})
+}
+
+// scalar is the number of elements as SQL: of a set or object of those that differ.
+func (t tally) scalar() scalar {
+	if t.of.repeats {
+		refuse(CodeCompare, "the number of elements of an array comprehension that loops over a set of the row", "count a set")
+	}
+	return scalar{e: sqlgen.Aggregate{Fn: sqlgen.Count, Distinct: t.of.kind != rankArray, Of: t.of.yields()}}
+}
+
+// yields are the set's elements, or an object's keys, as values of SQL.
+func (r ruleSet) yields() []sqlgen.Yield {
+	type source struct {
+		from []sqlgen.Loop
+		when sqlgen.Predicate
+		op   operand
+	}
+	var all []source
+	for _, e := range r.entries {
+		from, when := e.from.loops()
+		for _, a := range e.key {
+			all = append(all, source{from, conjunction(when, a.when), a.op})
+		}
+	}
+	var out []sqlgen.Yield
+	for _, s := range all {
+		if r.kind == rankArray { // all count
+			out = append(out, sqlgen.Yield{From: s.from, Where: s.when, Value: sqlgen.Bool(true)})
+			continue
+		}
+		if x, ok := s.op.(scalar); ok && len(all) == 1 && !x.nanos {
+			out = append(out, sqlgen.Yield{From: s.from, Where: s.when, Value: x.e})
+			continue
+		}
+		for _, form := range wholeJSON(s.op) {
+			out = append(out, sqlgen.Yield{From: s.from, Where: conjunction(s.when, form.when), Value: form.op.(jsonValue).e})
+		}
+	}
+	return out
+}
+
+// loops are the collections that the solution goes through, and what must hold of
+// their elements.
+func (s solution) loops() ([]sqlgen.Loop, sqlgen.Predicate) {
+	from, when := make([]sqlgen.Loop, len(s.scopes)), s.when
+	for i, sc := range s.scopes {
+		from[i] = sc.over.(sqlgen.Loop)
+		when = conjunction(when, sc.when)
+	}
+	return from, when
 }

@@ -117,8 +117,8 @@ func memberOfJSON(x operand, coll jsonValue) sqlgen.Predicate {
 	var probe sqlgen.Expr
 	switch x := x.(type) {
 	case known:
-		if !isScalar(x.v) {
-			refuse(CodeCompare, "membership of "+x.v.String()+" in a jsonb value", "look for a string, number, boolean or null")
+		if !isScalar(x.v) { // [1] is contained in [1, 2]
+			return elementOfJSON(x, coll)
 		}
 		lit, ok := jsonLiteral(ast.NewArray(ast.NewTerm(x.v)))
 		if !ok {
@@ -126,18 +126,42 @@ func memberOfJSON(x operand, coll jsonValue) sqlgen.Predicate {
 		}
 		probe = lit
 	case scalar:
-		if x.nanos {
-			probe = sqlgen.JSONArray{Of: sqlgen.ToNumeric{Of: x.e}}
-		} else {
-			probe = sqlgen.JSONArray{Of: x.e}
-		}
+		probe = sqlgen.JSONArray{Of: shownAs(x)}
+	case tally:
+		return memberOfJSON(x.scalar(), coll)
 	default:
-		refuse(CodeCompare, "membership of "+describe(x)+" in a jsonb value", "look for a string, number, boolean or null")
+		return elementOfJSON(x, coll)
 	}
-	return disjunction([]sqlgen.Predicate{
-		sqlgen.JSONContains{L: coll.e, R: probe},
-		sqlgen.JSONContains{L: sqlgen.JSONValues{Of: coll.e}, R: probe},
+	return inEither(coll, func(array sqlgen.Expr) sqlgen.Predicate {
+		return sqlgen.JSONContains{L: array, R: probe}
 	})
+}
+
+// inEither is true where a jsonb value is an array of which a condition is true, or an
+// object of whose values it is. The condition must not be true of what is no array.
+func inEither(coll jsonValue, is func(array sqlgen.Expr) sqlgen.Predicate) sqlgen.Predicate {
+	switch rankOf(coll) {
+	case rankArray:
+		return is(coll.e)
+	case rankObject:
+		return is(sqlgen.JSONValues{Of: coll.e})
+	case rankAny:
+		return disjunction([]sqlgen.Predicate{is(coll.e), is(sqlgen.JSONValues{Of: coll.e})})
+	default:
+		return sqlgen.False
+	}
+}
+
+// elementOfJSON compares a value that may be an array or object with each element.
+func elementOfJSON(x operand, coll jsonValue) sqlgen.Predicate {
+	forms, _ := asJSON(x)
+	any := make([]sqlgen.Predicate, len(forms))
+	for i, f := range forms {
+		any[i] = conjunction(f.when, inEither(coll, func(array sqlgen.Expr) sqlgen.Predicate {
+			return sqlgen.Member{Of: f.op.(jsonValue).e, Set: sqlgen.Apply(sqlgen.JSONElements, array)}
+		}))
+	}
+	return disjunction(any)
 }
 
 // memberOfArray looks for x in an array column or parameter.
@@ -160,7 +184,7 @@ func memberOfArray(x operand, coll array) sqlgen.Predicate {
 		}
 		if s, ok := x.v.(ast.String); ok && !strings.Contains(string(s), "\x00") && (elem.Kind == sqlgen.KindEnum || elem.Kind == sqlgen.KindInet) {
 			if elem.Kind == sqlgen.KindInet {
-				refuse(CodeCompare, "membership of "+x.v.String()+" in an inet[]", "look for an IPv4 address")
+				break
 			}
 			return sqlgen.Member{Of: sqlgen.String(string(s)), Set: sqlgen.Text{Of: coll.e}}
 		}
@@ -176,9 +200,14 @@ func memberOfArray(x operand, coll array) sqlgen.Predicate {
 		case textual(t) && textual(elem):
 			return sqlgen.Member{Of: textOf(x.e), Set: textArray(coll.e)}
 		}
+	case tally:
+		return memberOfArray(x.scalar(), coll)
 	case jsonValue:
 	default:
 		return sqlgen.False
+	}
+	if all, ok := arrayJSON(coll); ok {
+		return elementOfJSON(x, all)
 	}
 	refuse(CodeCompare, "membership of "+describe(x)+" in "+describe(coll), "give both the same type")
 	return nil

@@ -16,21 +16,18 @@ func isLiteral(op operand) bool {
 }
 
 // compareLiteral compares two values of which one is a literal that depends on the row,
-// or two sets: part by part. Only their equality is asked.
+// or two sets: part by part.
 func compareLiteral(op sqlgen.Op, a, b operand) sqlgen.Predicate {
+	if op != sqlgen.EQ && op != sqlgen.NE {
+		return orderCollections(op, a, b)
+	}
 	if !isLiteral(a) && isLiteral(b) {
 		a, b = b, a
-	} else if !isLiteral(a) && op != sqlgen.EQ && op != sqlgen.NE {
-		refuse(CodeCompare, "the order of "+describe(a)+" and "+describe(b), "compare their elements")
 	}
-	switch op {
-	case sqlgen.EQ:
-		return equalLiteral(a, b)
-	case sqlgen.NE:
+	if op == sqlgen.NE {
 		return sqlgen.Not{Of: equalLiteral(a, b)}
 	}
-	refuse(CodeCompare, "the order of "+describe(a)+" and "+describe(b), "compare their parts")
-	return nil
+	return equalLiteral(a, b)
 }
 
 func equalLiteral(a, b operand) sqlgen.Predicate {
@@ -81,6 +78,9 @@ func subset(x, y operand) sqlgen.Predicate {
 		}
 	case ruleSet:
 		for _, e := range s.entries {
+			if len(e.from.scopes) > 0 {
+				e = s.t.reopen(e) // y may go through the same collection
+			}
 			all = append(all, sqlgen.Not{Of: e.from.holdsWith(conjunction(e.key.defined(), sqlgen.Not{Of: in(e.key)}))})
 		}
 	default:
@@ -96,7 +96,8 @@ const maxCounted = 6
 // distinct is the number of different elements of a set literal.
 func distinct(elems []value) value {
 	if len(elems) > maxCounted {
-		refuse(CodeBuiltin, "count of a set of many values of the row has no translation", "count a field")
+		set, _ := asSet(list{elems, true})
+		return value{{sqlgen.True, tally{set}}}
 	}
 	again := make([]sqlgen.Predicate, len(elems))
 	for i, e := range elems {
@@ -146,7 +147,7 @@ func tallyOf(conditions []sqlgen.Predicate, negated bool) value {
 // is in it depends on the row, but no loop does.
 func placed(c ruleSet, key operand) value {
 	k, isKnown := key.(known)
-	loops := len(c.entries) > maxCounted
+	loops := len(c.entries) > maxCounted || c.repeats // its elements are in no order that is known
 	for _, e := range c.entries {
 		loops = loops || len(e.from.scopes) > 0
 	}

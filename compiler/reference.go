@@ -215,6 +215,8 @@ func (t *translator) data(ref ast.Ref, s solution) []found {
 	switch {
 	case ok:
 		return t.path(ref[len(prefix):], []found{{s, knownValue(v)}})
+	case t.residual.IsDocument(prefix):
+		return t.rulesBelow(ref, s)
 	case t.residual.HasRulesBelow(prefix):
 		refuse(CodeReference, "a reference to several rules at once", "refer to one rule, with constant keys")
 	}
@@ -225,7 +227,7 @@ func (t *translator) data(ref ast.Ref, s solution) []found {
 // object of which partial evaluation knows the keys.
 func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 	prefix := ref.ConstantPrefix()
-	set := ruleSet{kind: rankObject}
+	set := ruleSet{kind: rankObject, t: t}
 	for _, key := range t.residual.Below(prefix) {
 		rules, n := t.residual.Rules(prefix.Append(key))
 		if n != len(prefix)+1 {
@@ -304,24 +306,19 @@ func lookup(coll, key operand) value {
 		}
 		return out
 	case list:
-		if c.set {
-			return value{{memberOf(key, c), key}}
-		}
-		if k, ok := key.(known); ok {
-			if i, ok := index(k.v); ok && i < int64(len(c.elems)) {
-				return c.elems[i]
-			}
-			return nil
-		}
+		return lookupList(c, key)
 	case array:
 		if k, ok := key.(known); ok {
 			return lookupArray(c, k.v)
+		}
+		if e, ok := arrayJSON(c); ok {
+			return lookupJSON(e, key)
 		}
 	case ruleSet:
 		return lookupRule(c, key)
 	case rows:
 		return lookupRows(c, key)
-	case scalar:
+	case scalar, tally:
 		return nil
 	}
 	refuse(CodeReference, "a reference into "+describe(coll)+" by "+describe(key), "use a constant key")
@@ -336,9 +333,14 @@ func lookupKnown(coll ast.Value, key operand) value {
 		}
 		return knownValue(v)
 	}
+	_, isArray := coll.(*ast.Array)
 	var out value
 	each(coll, func(k, v ast.Value) {
-		out = append(out, knownValue(v).under(compareOperands(sqlgen.EQ, key, known{k}))...)
+		same := compareOperands(sqlgen.EQ, key, known{k})
+		if isArray {
+			same = isPlace(key, k)
+		}
+		out = append(out, knownValue(v).under(same)...)
 	})
 	return out
 }
@@ -386,15 +388,88 @@ func lookupJSON(c jsonValue, key operand) value {
 			return nil
 		}
 	case scalar:
-		if rankOf(key) != rankString {
-			refuse(CodeReference, "a jsonb value at an index that the row says", "use a constant index or a text field as the key")
+		if rankOf(key) == rankString {
+			k = textOf(key.e)
+			break
 		}
-		k = textOf(key.e)
-	default:
-		refuse(CodeReference, "a reference into a jsonb value by "+describe(key), "use a constant or a field as the key")
+		if k = placeOf(key); k == nil {
+			return nil
+		}
+		isArray = sqlgen.JSONTypeIs{Of: c.e, Types: []string{"array"}}
+	case jsonValue:
+		text := sqlgen.JSONTypeIs{Of: key.e, Types: []string{"string"}}
+		number := sqlgen.JSONTypeIs{Of: key.e, Types: []string{"number"}}
+		isArray := sqlgen.JSONTypeIs{Of: c.e, Types: []string{"array"}}
+		byText, byPlace := sqlgen.JSONGet{Of: c.e, Key: sqlgen.JSONString{Of: key.e}}, sqlgen.JSONGet{Of: c.e, Key: placeOf(key)}
+		return value{
+			{conjunction(text, sqlgen.NotNull(byText)), jsonValue{byText}},
+			{conjunction(isArray, number, sqlgen.NotNull(byPlace)), jsonValue{byPlace}},
+		}
+	case tally:
+		return lookupJSON(c, key.scalar())
+	default: // jsonb has no such keys
+		return nil
 	}
 	get := sqlgen.JSONGet{Of: c.e, Key: k}
 	return value{{conjunction(isArray, sqlgen.NotNull(get)), jsonValue{get}}}
+}
+
+// placeOf is a number as the place of an element, NULL where it is none; nil where it
+// can't be.
+func placeOf(key operand) sqlgen.Expr {
+	switch key := key.(type) {
+	case scalar:
+		switch {
+		case key.nanos:
+			return sqlgen.Apply(sqlgen.PlaceOfInt, sqlgen.ToNumeric{Of: key.e})
+		case sqlgen.TypeOf(key.e).Kind == sqlgen.KindInt:
+			return sqlgen.Apply(sqlgen.PlaceOfInt, key.e)
+		case rankOf(key) == rankNumber:
+			return sqlgen.Apply(sqlgen.PlaceOfNumber, sqlgen.ToNumeric{Of: key.e})
+		}
+	case jsonValue:
+		return sqlgen.Apply(sqlgen.PlaceOfJSON, key.e)
+	}
+	return nil
+}
+
+// isPlace is true where a key is the place in an array.
+func isPlace(key operand, place ast.Value) sqlgen.Predicate {
+	switch k := key.(type) {
+	case tally:
+		return isPlace(k.scalar(), place)
+	case scalar:
+		if k.nanos || sqlgen.TypeOf(k.e).Kind == sqlgen.KindInt {
+			break
+		}
+		if i, ok := index(place); ok && rankOf(k) == rankNumber {
+			return sqlgen.Eq(placeOf(k), sqlgen.Int(i))
+		}
+	case jsonValue:
+		if i, ok := index(place); ok {
+			return sqlgen.Eq(placeOf(k), sqlgen.Int(i))
+		}
+	}
+	return compareOperands(sqlgen.EQ, key, known{place})
+}
+
+// lookupList is the element of an array literal at a place, or of a set literal that
+// equals the key.
+func lookupList(c list, key operand) value {
+	if c.set {
+		return value{{memberOf(key, c), key}}
+	}
+	if k, ok := key.(known); ok {
+		if i, ok := index(k.v); ok && i < int64(len(c.elems)) {
+			return c.elems[i]
+		}
+		return nil
+	}
+	var out value
+	for i, e := range c.elems {
+		out = append(out, e.under(isPlace(key, ast.IntNumberTerm(i).Value))...)
+	}
+	return out
 }
 
 // lookupArray is the element of an array column at a known place.
@@ -496,6 +571,9 @@ func (t *translator) iterate(f found, v ast.Var) []found {
 				add(f.solution, a.when, knownValue(k), op.vals[i])
 			}
 		case list:
+			if op.set {
+				t.merged++
+			}
 			for i, e := range op.elems {
 				key := knownValue(ast.IntNumberTerm(i).Value)
 				if op.set {
@@ -504,6 +582,9 @@ func (t *translator) iterate(f found, v ast.Var) []found {
 				add(f.solution, a.when, key, e)
 			}
 		case ruleSet:
+			if op.kind != rankArray || op.repeats {
+				t.merged++
+			}
 			for _, e := range op.entries {
 				e = t.reopen(e)
 				val := e.val

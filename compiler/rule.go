@@ -182,7 +182,7 @@ func merge(v value) value {
 
 // partialRule is a rule that defines a set or an object.
 func (t *translator) partialRule(rules []*ast.Rule) value {
-	set := ruleSet{kind: rankObject}
+	set := ruleSet{kind: rankObject, t: t}
 	if rules[0].Head.RuleKind() == ast.MultiValue {
 		set.kind = rankSet
 	}

@@ -313,14 +313,14 @@ func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Pr
 			}
 			add(fails(key, v))
 		}
+	case record:
+		for i, v := range d.vals {
+			add(fails(knownValue(d.keys[i]), v))
+		}
 	case object:
 		for _, k := range d.n.keys() {
 			v := d.n.children[k].asValue()
 			add(conjunction(v.defined(), fails(knownValue(ast.String(k)), v)))
-		}
-	case record:
-		for i, k := range d.keys {
-			add(fails(knownValue(k), d.vals[i]))
 		}
 	case ruleSet:
 		for _, en := range d.entries {
@@ -350,10 +350,11 @@ func (t *translator) everyOf(e *ast.Every, domain operand, outer *env) sqlgen.Pr
 
 // comprehension is a set or array of what a body finds.
 func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, set bool) []found {
-	rules := ruleSet{kind: rankArray}
+	rules := ruleSet{kind: rankArray, t: t}
 	if set {
 		rules.kind = rankSet
 	}
+	before := t.merged
 	for _, sol := range t.solve(body, solution{sqlgen.True, nil, s.env}) {
 		for _, f := range t.eval(term, sol) {
 			for _, d := range f.and(f.val.defined()) {
@@ -361,13 +362,14 @@ func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, se
 			}
 		}
 	}
+	rules.repeats = t.merged > before
 	return []found{{s, value{{sqlgen.True, rules}}}}
 }
 
 // objectComprehension is an object of what a body finds.
 func (t *translator) objectComprehension(c *ast.ObjectComprehension, s solution) []found {
 	outer := t.expr
-	set := ruleSet{kind: rankObject}
+	set := ruleSet{kind: rankObject, t: t}
 	for _, sol := range t.solve(c.Body, solution{sqlgen.True, nil, s.env}) {
 		for _, k := range t.eval(c.Key, sol) {
 			for _, v := range t.eval(c.Value, k.solution) {

@@ -26,6 +26,7 @@ type translator struct {
 	vars      map[ast.Var]value // of the expression with modifiers that the residual is of
 	depth     int
 	loops     int       // over collections of the row, so far
+	merged    int       // loops over collections whose elements may be equal, so far
 	modifieds int       // expressions with modifiers, so far
 	expr      *ast.Expr // the expression at hand, for errors
 	rule      *ast.Rule // the rule at hand, for errors
@@ -144,6 +145,8 @@ func measure(p sqlgen.Predicate, left int) int {
 		return measure(p.Where, left-1)
 	case sqlgen.Exists:
 		return measure(p.Where, left-1)
+	case sqlgen.Compare:
+		return measureExpr(p.L, measureExpr(p.R, left-1))
 	default:
 		return left - 1
 	}
@@ -152,6 +155,19 @@ func measure(p sqlgen.Predicate, left int) int {
 			break
 		}
 		left = measure(t, left)
+	}
+	return left
+}
+
+// measureExpr is measure of the conditions in an expression.
+func measureExpr(e sqlgen.Expr, left int) int {
+	if a, ok := e.(sqlgen.Aggregate); ok {
+		for _, y := range a.Of {
+			if left <= 0 {
+				break
+			}
+			left = measure(y.Where, left-1)
+		}
 	}
 	return left
 }

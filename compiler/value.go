@@ -56,7 +56,9 @@ type (
 	// ruleSet is a partial set or object rule, or a comprehension.
 	ruleSet struct {
 		entries []entry
-		kind    rank // an array for an array comprehension
+		kind    rank        // an array for an array comprehension
+		t       *translator // names the loops
+		repeats bool        // an array that may have an element more often than is said
 	}
 )
 
@@ -290,6 +292,8 @@ func rankOf(op operand) rank {
 		}
 	case array, rows:
 		return rankArray
+	case jsonValue:
+		return rankOfType(sqlgen.JSONType(op.e))
 	case tally, computed:
 		return rankNumber
 	case object, row, record:
@@ -304,6 +308,16 @@ func rankOf(op operand) rank {
 	default:
 		return rankAny
 	}
+}
+
+// rankOfType is the place of a JSON type by its name.
+func rankOfType(name string) rank {
+	for r, t := range jsonTypes {
+		if t == name {
+			return rank(r)
+		}
+	}
+	return rankAny
 }
 
 func rankOfValue(v ast.Value) rank {

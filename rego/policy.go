@@ -351,7 +351,7 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	}
 	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms), rego.EvalTime(q.Now())}
 	for _, r := range q.refusals {
-		if r.dependsOn(unknowns) {
+		if r.dependsOn(unknowns, input) {
 			return nil, r.err
 		}
 	}

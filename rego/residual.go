@@ -107,10 +107,29 @@ func nestedKeys(c *ast.Compiler) []nestedRule {
 	return out
 }
 
+// IsDocument reports whether rules make up the document at ref, all of them with
+// constant keys, and no package and no data has a part in it.
+func (r *Residual) IsDocument(ref ast.Ref) bool {
+	for _, m := range r.policy.desugared.Modules {
+		if m.Package.Path.HasPrefix(ref) {
+			return false
+		}
+	}
+	_, err := r.policy.data.Find(ref[1:])
+	return err != nil && r.HasRulesBelow(ref)
+}
+
 // Below are the keys that rules have right below ref, sorted.
 func (r *Residual) Below(ref ast.Ref) []*ast.Term {
+	refs := r.refs
+	if !r.Owns(ref) {
+		refs = nil
+		for _, rule := range r.policy.desugared.GetRulesWithPrefix(ref) {
+			refs = append(refs, rule.Ref().GroundPrefix())
+		}
+	}
 	var keys []*ast.Term
-	for _, full := range r.refs {
+	for _, full := range refs {
 		if len(full) > len(ref) && full.HasPrefix(ref) && !slices.ContainsFunc(keys, full[len(ref)].Equal) {
 			keys = append(keys, full[len(ref)])
 		}

@@ -51,10 +51,15 @@ func (e *UnfaithfulError) Error() string { return e.text }
 type refusal struct {
 	reads []ast.Ref
 	bound []ast.Ref // when they are all unknown, that excuses it
+	array ast.Ref   // what the input has there must lead to an array; nil where that is known
+	keys  int       // so many keys on
 	err   *UnfaithfulError
 }
 
-func (r refusal) dependsOn(unknowns []ast.Ref) bool {
+func (r refusal) dependsOn(unknowns []ast.Ref, input ast.Value) bool {
+	if r.array != nil && !leadsToArray(input, r.array[1:], r.keys) {
+		return false
+	}
 	known := len(r.bound) == 0 || slices.ContainsFunc(r.bound, func(b ast.Ref) bool { return !overlap([]ast.Ref{b}, unknowns) })
 	return overlap(r.reads, unknowns) && known
 }
@@ -111,58 +116,13 @@ func (p *Policy) outerVars(rule *ast.Rule, closure *ast.Term) []refusal {
 	var out []refusal
 	for _, v := range slices.Sorted(maps.Keys(inside)) {
 		if outside[v] && !v.IsWildcard() {
-			out = append(out, refusal{reads, p.boundTo(rule, v, closure), &UnfaithfulError{
+			out = append(out, refusal{reads: reads, bound: p.boundTo(rule, v, closure), err: &UnfaithfulError{
 				Kind: OuterVariable, Location: closure.Location,
 				text: "a comprehension over the row reads a variable from outside of it",
 			}})
 		}
 	}
 	return out
-}
-
-// indexes are the references into arrays by a variable, in negated expressions.
-func (p *Policy) indexes() []refusal {
-	var out []refusal
-	for _, rule := range p.rules() {
-		ast.WalkBodies(rule, func(body ast.Body) bool {
-			for _, e := range body {
-				if _, not := e.Terms.(*ast.Not); (e.Negated || not) && p.indexesArray(body, e) {
-					out = append(out, refusal{p.reads(body), nil, &UnfaithfulError{
-						Kind: ArrayIndex, Location: e.Location,
-						text: "an array at a place that may depend on the row, below a negation",
-					}})
-				}
-			}
-			return false
-		})
-	}
-	return out
-}
-
-func (p *Policy) indexesArray(body ast.Body, e *ast.Expr) bool {
-	found := false
-	ast.WalkRefs(e, func(ref ast.Ref) bool {
-		if len(ref.ConstantPrefix()) == len(ref) {
-			return false
-		}
-		if ref.HasPrefix(ast.DefaultRootRef) {
-			v, err := p.data.Find(ref.ConstantPrefix()[1:])
-			_, isArray := v.(*ast.Array)
-			found = found || err == nil && isArray
-			return false
-		}
-		for _, bound := range body {
-			if !bound.IsEquality() {
-				continue
-			}
-			for i, operand := range bound.Operands() {
-				_, isArray := bound.Operand(1 - i).Value.(*ast.Array)
-				found = found || isArray && operand.Equal(ref[0])
-			}
-		}
-		return false
-	})
-	return found
 }
 
 // rowKeys are the object literals with keys that are no constants.
@@ -176,7 +136,7 @@ func (p *Policy) rowKeys() []refusal {
 			}
 			for _, key := range obj.Keys() {
 				if reads := p.keyReads(rule, t, key); len(reads) > 0 {
-					out = append(out, refusal{reads, nil, &UnfaithfulError{
+					out = append(out, refusal{reads: reads, err: &UnfaithfulError{
 						Kind: RowKey, Location: t.Location,
 						text: "an object with a key that may depend on the row",
 					}})
@@ -225,7 +185,7 @@ func (p *Policy) wholeSets() []refusal {
 				}
 				for _, r := range p.desugared.GetRulesExact(ref) {
 					if r.Head.RuleKind() == ast.MultiValue || len(r.Head.Ref()) > len(r.Head.Ref().GroundPrefix()) {
-						out = append(out, refusal{p.reads(e), nil, &UnfaithfulError{
+						out = append(out, refusal{reads: p.reads(e), err: &UnfaithfulError{
 							Kind: WholeSet, Location: e.Location, Subject: ref,
 							text: fmt.Sprintf("%v depends on the row and is compared as a whole", ref),
 						}})

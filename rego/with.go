@@ -347,7 +347,7 @@ func (p *Policy) mocks() []refusal {
 				return true
 			})
 			if beyond {
-				out = append(out, refusal{reads, nil, &UnfaithfulError{
+				out = append(out, refusal{reads: reads, err: &UnfaithfulError{
 					Kind: ReplacedFunction, Location: e.Location,
 					text: "a rule or function is replaced in an expression that depends on the row",
 				}})

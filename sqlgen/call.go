@@ -142,7 +142,8 @@ func (r *renderer) apply(e Call) {
 		r.WriteString(before)
 		alone := (strings.HasSuffix(before, "(") || strings.HasSuffix(before, ", ")) &&
 			(strings.HasPrefix(after, ")") || strings.HasPrefix(after, ","))
-		if strings.HasPrefix(after, "::") { // which says the type
+		// a cast says the type of an argument that is of the type, and reads the text of another
+		if strings.HasPrefix(after, "::"+TypeOf(e.Args[i]).sql()) {
 			r.operand(e.Args[i])
 		} else {
 			r.argument(e.Args[i], i == first, alone, false)

@@ -132,6 +132,16 @@ func elementHoist(p ExistsElement) (Predicate, bool) {
 	return And(append(outside, p)), len(outside) > 0
 }
 
+// elementType: what is no array has no elements, and what is no object no members.
+func elementType(p ExistsElement) (Predicate, bool) {
+	known := JSONType(p.Of)
+	wanted := "array"
+	if p.Values {
+		wanted = "object"
+	}
+	return False, known != "" && known != wanted
+}
+
 // elementMember: an element that equals a value is a membership test, which an index
 // may serve.
 func elementMember(p ExistsElement) (Predicate, bool) {
@@ -149,7 +159,7 @@ func elementMember(p ExistsElement) (Predicate, bool) {
 			return nil, false
 		}
 	}
-	if mentions(Null{other}, value) {
+	if anyColumn(Null{other}, func(c Column) bool { return c.Table == p.Element.Table }) {
 		return nil, false
 	}
 	if TypeOf(p.Of).Array {

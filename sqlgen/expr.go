@@ -87,7 +87,7 @@ func Nullable(e Expr) bool {
 	switch e := e.(type) {
 	case Column:
 		return !e.NotNull
-	case Param, Literal, JSONArray:
+	case Param, Literal, JSONArray, JSONBuild:
 		return false
 	case JSONGet, JSONString, ArrayGet:
 		return true
@@ -175,6 +175,8 @@ func mapParts(e Expr, f func(Expr) Expr) Expr {
 		return x.mapped(f)
 	case Aggregate:
 		return x.within(func(p Predicate) Predicate { return mapExprs(p, f) })
+	case JSONBuild:
+		return x.mapped(f)
 	default:
 		return e
 	}

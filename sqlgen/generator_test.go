@@ -195,9 +195,17 @@ func (g *generator) expr(t Type, depth int) Expr {
 	case computed && t.Kind == KindNumeric:
 		return ToNumeric{g.expr(pick(g, []Type{{Kind: KindInt}, {Kind: KindFloat}, {Kind: KindNumeric}}), depth-1)}
 	case computed && t.Kind == KindJSONB:
-		switch g.below(6) {
+		switch g.below(8) {
 		case 0, 1:
 			return JSONGet{g.expr(t, depth-1), g.key(depth - 1)}
+		case 6:
+			return JSONBuild{pick(g, [][]string{nil, {"a", "b"}}), []Expr{g.shown(depth - 1), g.expr(t, depth-1)}}
+		case 7:
+			of, keys := g.expr(t, depth-1), ListOf(Type{Kind: KindText}, []Literal{String("a"), String("it's")})
+			return pick(g, []Expr{
+				Apply(ConcatArrays, JSONArray{of}, JSON("[1]")), Apply(ReverseArray, of), Apply(SliceArray, of, Int(1), Int(int64(g.below(3)))),
+				Apply(OmitKeys, of, keys), Apply(PickKeys, of, keys),
+			})
 		case 2:
 			return ToJSON{g.shown(depth - 1)}
 		case 3:
@@ -215,7 +223,12 @@ func (g *generator) expr(t Type, depth int) Expr {
 }
 
 func (g *generator) key(depth int) Expr {
-	switch g.below(3) {
+	switch g.below(4) {
+	case 3:
+		return pick(g, []Expr{
+			Apply(PlaceOfInt, g.expr(Type{Kind: KindInt}, depth)), Apply(PlaceOfNumber, g.expr(Type{Kind: KindNumeric}, depth)),
+			Apply(PlaceOfJSON, g.expr(Type{Kind: KindJSONB}, depth)),
+		})
 	case 0:
 		return String(pick(g, []string{"a", "b", "k", "it's"}))
 	case 1:
@@ -264,7 +277,12 @@ func (g *generator) member() (of, set Expr) {
 
 func (g *generator) leaf() Predicate {
 	text, document := Type{Kind: KindText}, Type{Kind: KindJSONB}
-	switch g.below(17) {
+	switch g.below(18) {
+	case 17:
+		if g.below(10) > 0 {
+			return Member{g.expr(document, 1), Apply(JSONElements, g.expr(document, 1))}
+		}
+		return Compare{pick(g, []Op{LT, LE, EQ}), Apply(SortKey, g.expr(document, 1)), Apply(SortKey, g.expr(document, 1))}
 	case 0, 1, 2, 3:
 		l, r := g.pair()
 		return Compare{pick(g, []Op{EQ, NE, LT, LE, GT, GE, EQ, NE}), l, r}

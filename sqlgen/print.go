@@ -172,6 +172,8 @@ func appendExpr(b []byte, e Expr) []byte {
 		return e.appendTo(b)
 	case Aggregate:
 		return e.appendTo(b)
+	case JSONBuild:
+		return e.appendTo(b)
 	}
 	b = appendExpr(append(b, name...), operand(e))
 	return append(b, ')')

@@ -415,6 +415,8 @@ func (r *renderer) expr(e Expr) {
 		r.apply(e)
 	case Aggregate:
 		r.aggregate(e)
+	case JSONBuild:
+		r.build(e)
 	case ZeroBased:
 		r.WriteByte('(')
 		r.expr(e.Of)

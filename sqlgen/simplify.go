@@ -53,6 +53,7 @@ var (
 	leafRules = []rule[Predicate]{
 		{"leaf-constant", leafConstant},
 		{"match-empty", matchEmpty},
+		{"json-type-known", jsonTypeKnown},
 		{"member-one", memberOne},
 		{"null-of-not-null", nullOfNotNull},
 		{"distinct-of-not-null", distinctOfNotNull},
@@ -81,6 +82,7 @@ var (
 	elementRules = []rule[ExistsElement]{
 		{"element-hoist", elementHoist},
 		{"element-member", elementMember},
+		{"element-type", elementType},
 	}
 	existsRules = []rule[Exists]{
 		{"exists-hoist", existsHoist},

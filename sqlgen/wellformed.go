@@ -58,6 +58,8 @@ func wholeExpr(e Expr) bool {
 		return e.Of != nil && e.Of.takes(len(e.Args)) && !anyOf(e.Args, func(a Expr) bool { return !wholeExpr(a) })
 	case Aggregate:
 		return e.whole()
+	case JSONBuild:
+		return e.whole()
 	case JSONGet:
 		return wholeExpr(e.Of) && wholeExpr(e.Key)
 	default:
