@@ -53,7 +53,7 @@ var ofAnyNumber = map[string]bool{
 	"equal": true, "neq": true, "lt": true, "lte": true, "gt": true, "gte": true,
 	"internal.member_2": true,
 	"is_null":           true, "is_boolean": true, "is_number": true, "is_string": true, "is_array": true, "is_object": true, "is_set": true,
-	"type_name": true,
+	"type_name": true, "substring": true,
 	"time.date": true, "time.clock": true, "time.weekday": true, "time.add_date": true, "time.diff": true, "time.format": true,
 }
 

@@ -256,7 +256,7 @@ func ofScalar(x scalar) computed {
 		bits := d.greatest.BitLen() + 10
 		return computed{base: d, pieces: everything(d), whole: &whole{sqlgen.ToNumeric{Of: x.e}, bits}}
 	case t.Kind == sqlgen.KindInt:
-		return ofWhole(whole{x.e, 63})
+		return ofWhole(whole{x.e, intBits(x.e)})
 	case t.Kind == sqlgen.KindFloat:
 		d := doubles(x.e)
 		return computed{base: d, pieces: everything(d), plain: sqlgen.ToNumeric{Of: x.e}}
@@ -266,6 +266,20 @@ func ofScalar(x scalar) computed {
 	}
 	d := decimals{e: x.e}
 	return computed{base: d, pieces: everything(d), plain: x.e}
+}
+
+// intBits is the bits of an int: less than those of the type where it is a place in a
+// text or a number of things.
+func intBits(e sqlgen.Expr) int {
+	switch e := e.(type) {
+	case sqlgen.Length:
+		return 31
+	case sqlgen.Call:
+		if e.Of == sqlgen.IndexOf || e.Of == sqlgen.Occurrences || e.Of == sqlgen.OccurrencesOfCharacter || e.Of == sqlgen.Gaps {
+			return 31
+		}
+	}
+	return 63
 }
 
 func ofWhole(w whole) computed {

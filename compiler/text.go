@@ -208,13 +208,18 @@ func substring(args []operand) value {
 	if !okFrom || !okLength || all == sqlgen.Predicate(sqlgen.False) {
 		return nil
 	}
+	all = conjunction(all, from.when, length.when)
 	start := sqlgen.Expr(sqlgen.Int(min(from.n, longest) + 1))
 	switch {
 	case from.e == nil && from.n < 0:
 		return nil
 	case from.e != nil:
 		start = sqlgen.Apply(sqlgen.Place, from.e)
-		all = conjunction(all, sqlgen.Compare{Op: sqlgen.GE, L: from.e, R: sqlgen.Int(0)})
+		zero := sqlgen.Int(0)
+		if sqlgen.TypeOf(from.e).Kind == sqlgen.KindNumeric {
+			zero = sqlgen.Number("0")
+		}
+		all = conjunction(all, sqlgen.Compare{Op: sqlgen.GE, L: from.e, R: zero})
 	}
 	switch {
 	case length.e == nil && length.n < 0:
@@ -226,29 +231,41 @@ func substring(args []operand) value {
 	}
 }
 
-// intOperand is an integer: n, or of the row.
+// intOperand is an integer: n, or e where the condition holds.
 type intOperand struct {
-	n int64
-	e sqlgen.Expr
+	n    int64
+	e    sqlgen.Expr
+	when sqlgen.Predicate
 }
 
-// intArgument reads an argument that has to be an integer. OPA looks at how a number is
-// written: what a column of another type than int shows may or may not be one.
-func intArgument(op operand, pos int, of string) (w intOperand, ok bool) {
+// intArgument reads an argument that has to be an integer of 64 bits. OPA looks at how a
+// number is written: what a column of another type than int shows may or may not be one.
+func intArgument(op operand, pos int, of string) (arg intOperand, ok bool) {
 	switch op := op.(type) {
 	case known:
 		n, err := builtins.IntOperand(op.v, pos)
-		return intOperand{n: int64(n)}, err == nil
+		return intOperand{n: int64(n), when: sqlgen.True}, err == nil
 	case scalar:
 		if !op.nanos && sqlgen.TypeOf(op.e).Kind == sqlgen.KindInt {
-			return intOperand{e: op.e}, true
+			return intOperand{e: op.e, when: sqlgen.True}, true
+		}
+	case computed:
+		if op.whole != nil {
+			e := op.whole.numeric()
+			arg = intOperand{e: e, when: sqlgen.True}
+			if op.whole.bits > 62 {
+				arg.when = conjunction(
+					sqlgen.Compare{Op: sqlgen.GE, L: e, R: sqlgen.Number("-9223372036854775808")},
+					sqlgen.Compare{Op: sqlgen.LE, L: e, R: sqlgen.Number("9223372036854775807")})
+			}
+			return arg, true
 		}
 	}
 	if r := rankOf(op); r != rankNumber && r != rankAny {
-		return w, false
+		return arg, false
 	}
 	refuse(CodeBuiltin, of+" with "+describe(op)+" as a number has no translation", "use a constant or an int field")
-	return w, false
+	return arg, false
 }
 
 // indexOf is the place of a text in another, in runes; an error where it is empty.
