@@ -59,10 +59,10 @@ const (
 	// with an error, which no SQL can say.
 	CodeConflict Code = "RF3005"
 	// CodeCompare: a comparison that SQL can't make exactly, such as the order of
-	// two jsonb values.
+	// two sets.
 	CodeCompare Code = "RF3006"
 	// CodeReference: a reference that can't be followed, such as the element of an
-	// array at a place that the row says.
+	// array comprehension at a place.
 	CodeReference Code = "RF3007"
 	// CodeExpression: any other form of expression, such as an object with a key that
 	// the row says, {input.object.name: 1}.

@@ -14,7 +14,7 @@ const maxShapes = 64
 // showsJSON reports whether an operand can be made jsonb, if it is a JSON value.
 func showsJSON(op operand) bool {
 	switch op := op.(type) {
-	case known, scalar, jsonValue, tally, list, record:
+	case known, scalar, jsonValue, tally, computed, list, record:
 		return true
 	case array:
 		_, ok := arrayJSON(op)
@@ -42,6 +42,8 @@ func asJSON(op operand) (forms value, total bool) {
 		return value{{sqlgen.True, op}}, true
 	case tally:
 		return asJSON(op.scalar())
+	case computed:
+		return asJSON(settled(op))
 	case array:
 		if e, ok := arrayJSON(op); ok {
 			return value{{sqlgen.True, e}}, true

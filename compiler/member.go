@@ -129,6 +129,8 @@ func memberOfJSON(x operand, coll jsonValue) sqlgen.Predicate {
 		probe = sqlgen.JSONArray{Of: shownAs(x)}
 	case tally:
 		return memberOfJSON(x.scalar(), coll)
+	case computed, extreme:
+		return memberOfJSON(settled(x), coll)
 	default:
 		return elementOfJSON(x, coll)
 	}
@@ -202,6 +204,8 @@ func memberOfArray(x operand, coll array) sqlgen.Predicate {
 		}
 	case tally:
 		return memberOfArray(x.scalar(), coll)
+	case computed, extreme:
+		return memberOfArray(settled(x), coll)
 	case jsonValue:
 	default:
 		return sqlgen.False

@@ -407,6 +407,8 @@ func lookupJSON(c jsonValue, key operand) value {
 		}
 	case tally:
 		return lookupJSON(c, key.scalar())
+	case computed, extreme:
+		return lookupJSON(c, settled(key))
 	default: // jsonb has no such keys
 		return nil
 	}

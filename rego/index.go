@@ -92,6 +92,9 @@ func (p *Policy) arraysAt(rule *ast.Rule, ref ast.Ref, t *ast.Term) []refusal {
 	}
 	bound := p.boundTo(rule, head, t)
 	if len(bound) == 0 {
+		if p.isObject(rule, head) {
+			return nil
+		}
 		return []refusal{{}}
 	}
 	out := make([]refusal, len(bound))
@@ -99,6 +102,22 @@ func (p *Policy) arraysAt(rule *ast.Rule, ref ast.Ref, t *ast.Term) []refusal {
 		out[i] = refusal{array: b, keys: maxKeys}
 	}
 	return out
+}
+
+// isObject reports whether a variable equals an object of which no member is an array.
+func (p *Policy) isObject(rule *ast.Rule, v ast.Var) bool {
+	found := false
+	ast.WalkExprs(rule, func(e *ast.Expr) bool {
+		if !e.IsEquality() || e.Negated {
+			return false
+		}
+		for i, operand := range e.Operands() {
+			obj, ok := e.Operand(1 - i).Value.(ast.Object)
+			found = found || ok && operand.Value.Compare(v) == 0 && ast.IsConstant(obj) && !holdsArray(obj, maxKeys)
+		}
+		return found
+	})
+	return found
 }
 
 // maxKeys is more keys than a reference has.
