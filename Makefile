@@ -45,6 +45,10 @@ support: postgres ## rewrite the SQL, and OPA's, in the conformance files, and d
 	$(GO) test -count=1 ./oracle -run Peer -update
 	$(GO) test -count=1 ./internal/conformance -run Support -update
 
+.PHONY: oracle
+oracle: postgres ## hold random policies against OPA (N=5000 SEED=1; a random seed otherwise)
+	$(GO) test ./oracle -run '^TestRandomPolicies$$' -v -timeout 24h -oracle.n $(or $(N),5000) -oracle.seed $(or $(SEED),0)
+
 .PHONY: check
 check: ## formatting, go vet, tidiness of the go.mod files
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:" $$unformatted; exit 1; fi

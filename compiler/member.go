@@ -73,6 +73,9 @@ func elements(coll ast.Value) (elems []ast.Value) {
 // memberOfKnown tests a value of the row against a known collection: one array
 // argument where the driver can bind one.
 func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
+	if set, ok := coll.(ast.Set); ok {
+		checkHashed(x, set)
+	}
 	elems := elements(coll)
 	s, isScalar := x.(scalar)
 	if !isScalar || !bindsArray(sqlgen.TypeOf(s.e)) {
@@ -97,6 +100,25 @@ func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
 		return sqlgen.False
 	}
 	return sqlgen.Member{Of: of, Set: sqlgen.ListOf(t, lits)}
+}
+
+// checkHashed refuses numbers that a value of the row may equal and that OPA does not
+// find in a set or among the keys of an object: it looks for a hash, which is that of
+// the number's text where it is beyond a float64. PostgreSQL does not write 1e400.
+func checkHashed(x operand, in ast.Value) {
+	if s, ok := x.(scalar); ok && sqlgen.TypeOf(s.e).Kind != sqlgen.KindNumeric {
+		return
+	}
+	each(in, func(k, _ ast.Value) {
+		ast.WalkTerms(ast.NewTerm(k), func(t *ast.Term) bool {
+			if n, ok := t.Value.(ast.Number); ok {
+				if _, ok := n.Float64(); !ok {
+					refuse(CodeLiteral, "the number "+string(n)+" in a set or as a key", "write a smaller number, or a list in brackets")
+				}
+			}
+			return false
+		})
+	})
 }
 
 // bindsArray reports whether values of the type compare natively, and as the

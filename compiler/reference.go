@@ -334,6 +334,9 @@ func lookupKnown(coll ast.Value, key operand) value {
 		return knownValue(v)
 	}
 	_, isArray := coll.(*ast.Array)
+	if !isArray {
+		checkHashed(key, coll)
+	}
 	var out value
 	each(coll, func(k, v ast.Value) {
 		same := compareOperands(sqlgen.EQ, key, known{k})

@@ -108,7 +108,7 @@ var columns = []column{
 	{"d", "date", "date", "", quoted("date", "2026-01-02", "2026-01-03", "1999-12-31"), `""`},
 	{"e", "status", "enum(status)", "", quoted("status", "open", "closed", "Zed"), `""`},
 	{"ip", "inet", "inet", "", quoted("inet", "10.0.0.1", "10.0.0.0/8", "::1", "192.168.1.1", "9.0.0.1"), `""`},
-	{"j", "jsonb", "jsonb", "", jsons(`{"g1":["read","write"],"g2":"read","n":5}`, `{"g1":{"read":1,"x":"read"},"n":"5"}`, `{"`+uuidA+`":["read"],"a":["*"],"g1":null}`, `["read",1,null]`, `"read"`, `5`, `true`, `false`, `null`, `{}`, `[]`, `{"g1":[],"n":-1.5,"s":"b"}`, `{"g1":[["read"]],"n":true,"s":"Z"}`), `{}`},
+	{"j", "jsonb", "jsonb", "", jsons(`{"g1":["read","write"],"g2":"read","n":5}`, `{"g1":{"read":1,"x":"read"},"n":"5"}`, `{"`+uuidA+`":["read"],"a":["*"],"g1":null}`, `["read",1,null]`, `"read"`, `5`, `true`, `false`, `null`, `{}`, `[]`, `{"g1":[],"n":-1.5,"s":"b"}`, `{"g1":[["read"]],"n":true,"s":"Z"}`, `{"x":"x","read":[0,1]}`), `{}`},
 	{"ta", "text[]", "text[]", "", arrays("text[]", []any{"a", "b"}, []any{}, []any{"x", nil}, []any{"a,b", `q"`, "é"}), `""`},
 	{"ua", "uuid[]", "uuid[]", "", arrays("uuid[]", []any{uuidA}, []any{uuidA, uuidB}, []any{}), `""`},
 }

@@ -243,15 +243,25 @@ func (s *shrinker) check(ctx context.Context, at Case, c candidate) (*Report, er
 	return CheckMade(ctx, db, at, []string{marshal(c.columns)})
 }
 
-// printed is the text of a module. Its layout does not depend on where its parts were.
+// printed is the text of a module. OPA's formatter does not print every module so that
+// it can be parsed again.
 func printed(m *ast.Module) (text string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("printing: %v", r)
 		}
 	}()
-	formatted, err := format.AstWithOpts(m, format.Opts{IgnoreLocations: true, RegoVersion: ast.RegoV1})
-	return string(formatted), err
+	for _, ignore := range []bool{true, false} { // its layout need not depend on where its parts were
+		formatted, err := format.AstWithOpts(m, format.Opts{IgnoreLocations: ignore, RegoVersion: ast.RegoV1})
+		if err != nil {
+			return "", err
+		}
+		text = string(formatted)
+		if _, err = ast.ParseModuleWithOpts("", text, ast.ParserOptions{RegoVersion: ast.RegoV1}); err == nil {
+			break
+		}
+	}
+	return text, nil
 }
 
 func (s *shrinker) smallerPolicy(c candidate, n int) (candidate, bool) {

@@ -177,3 +177,35 @@ level := "high" if {
 	require.ErrorIs(t, err, ErrNoDifference)
 	require.False(t, errors.Is(err, context.Canceled))
 }
+
+// TestShrinkWhatFails shrinks a policy whose SQL does not run.
+func TestShrinkWhatFails(t *testing.T) {
+	ctx := context.Background()
+	f := newFixture(t)
+	policy, err := rego.Load(ctx, rego.Module("p.rego", "package authz\nallow if {\n\tinput.object.t == \"a\"\n\tinput.object.i == 3\n\tinput.object.b\n}\nallow if input.object.u == \"x\"\n"))
+	require.NoError(t, err)
+	query, err := policy.Prepare(ctx, "data.authz.allow")
+	require.NoError(t, err)
+	c := Case{Query: query, Resource: f.resources["null"], Key: "row_id", Input: sharedInput, Compile: func(ctx context.Context, q *rego.Query, r *compiler.Resource, input any) (*compiler.Compilation, error) {
+		c, err := compiler.Compile(ctx, q, r, input)
+		if err == nil {
+			c.Filter = sqlgen.When(sqlgen.Rewrite(c.Filter.Predicate(), func(e sqlgen.Expr) sqlgen.Expr {
+				if column, ok := e.(sqlgen.Column); ok && column.Name == "i" {
+					column.Name = "lost"
+					return column
+				}
+				return e
+			}))
+		}
+		return c, err
+	}}
+	tx, err := f.db.Begin(ctx) // which a statement that fails would end
+	require.NoError(t, err)
+	defer tx.Rollback(ctx) //nolint:errcheck // it only read
+	s, err := Shrink(ctx, tx, c, f.rows["null"][0], 500)
+	require.NoError(t, err)
+	require.Equal(t, Failed, s.Symptom)
+	require.ErrorContains(t, s.Err, "42703")
+	require.Equal(t, "package authz\n\nallow if input.object.i == 0\n", s.Policy())
+	require.Equal(t, compiler.Position{File: "p.rego", Row: 4, Col: 2}, s.Position)
+}

@@ -2,6 +2,7 @@ package rego
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -13,6 +14,27 @@ import (
 // expression were undefined: it would allow. So what may conflict below such a
 // negation is looked for when the query is prepared: a rule is evaluated once more
 // by itself, where the error is not dropped; a function can't be, and is refused.
+
+// Of a function with known arguments it does not even look whether the values differ:
+// each is one way for the query to be true. Such functions are left in the residual, as
+// if they read something unknown.
+
+// conflicting are the functions whose definitions may disagree.
+func conflicting(c *ast.Compiler) []*ast.Term {
+	seen := map[string]*ast.Term{}
+	for _, m := range c.Modules {
+		for _, r := range m.Rules {
+			if path := r.Ref().GroundPrefix(); len(r.Head.Args) > 0 && mayConflict(c.GetRulesExact(path)) {
+				seen[path.String()] = ast.NewTerm(path)
+			}
+		}
+	}
+	out := make([]*ast.Term, 0, len(seen))
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		out = append(out, seen[name])
+	}
+	return out
+}
 
 // A negation is a rule with a negated expression below which something may
 // conflict.
@@ -164,23 +186,28 @@ func sameValue(a, b *ast.Rule) bool {
 }
 
 // loops reports whether a body may have several solutions: a reference in it has a
-// variable beside its head, or it calls a builtin of several results.
+// variable beside its head, or it calls a builtin of several results. What loops inside
+// a comprehension makes one value.
 func loops(body ast.Body) bool {
 	found := false
-	ast.WalkExprs(body, func(e *ast.Expr) bool {
-		if e.IsCall() {
-			b, ok := ast.BuiltinMap[e.Operator().String()]
-			found = found || ok && b.Relation
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension, *ast.Every, *ast.Not:
+			return true
+		case *ast.Expr:
+			if x.IsCall() {
+				b, ok := ast.BuiltinMap[x.Operator().String()]
+				found = found || ok && b.Relation
+			}
+			return x.Negated
+		case ast.Ref:
+			for _, t := range x[1:] {
+				_, isVar := t.Value.(ast.Var)
+				found = found || isVar
+			}
 		}
 		return found
-	})
-	ast.WalkRefs(body, func(ref ast.Ref) bool {
-		for _, t := range ref[1:] {
-			_, isVar := t.Value.(ast.Var)
-			found = found || isVar
-		}
-		return found
-	})
+	}).Walk(body)
 	return found
 }
 

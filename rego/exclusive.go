@@ -80,7 +80,7 @@ func compared(operator string, l, r ast.Value) (holds, known bool) {
 		return order > 0, true
 	case ast.GreaterThanEq.Name:
 		return order >= 0, true
-	case ast.Member.Name:
+	case ast.Member.Name, memberNames[ast.Member.Name].String():
 		found := false
 		switch coll := r.(type) {
 		case ast.Set:

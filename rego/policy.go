@@ -20,9 +20,10 @@ import (
 // Policy is a set of compiled modules and their data. It is immutable, and safe
 // for concurrent use.
 type Policy struct {
-	modules   map[string]*ast.Module // as parsed
-	source    *ast.Compiler          // as written: what full evaluation means
-	desugared *ast.Compiler          // without else, which partial evaluation leaves whole
+	modules   map[string]*ast.Module  // as parsed
+	source    *ast.Compiler           // as written: what full evaluation means
+	desugared *ast.Compiler           // without else, which partial evaluation leaves whole
+	restored  map[*ast.Rule]*ast.Rule // rules of desugared that hold the operator in, with it; see member.go
 	store     storage.Store
 	data      ast.Value
 	nested    []nestedRule // rules with several variable keys
@@ -58,12 +59,21 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	plain := make(map[string]*ast.Module, len(s.modules))
 	for name, m := range s.modules {
 		plain[name] = desugarElse(m)
+		renameMember(plain[name])
 	}
 	if p.desugared, err = compile(plain, untyped(), p.with.stage); err != nil {
 		return nil, fmt.Errorf("rewriting else: %w", err)
 	}
 	if err := checkElse(p.source); err != nil {
 		return nil, err
+	}
+	p.restored = map[*ast.Rule]*ast.Rule{}
+	for _, m := range p.desugared.Modules {
+		for _, rule := range m.Rules {
+			if calledOtherwise(rule) {
+				p.restored[rule] = restoreMember(rule)
+			}
+		}
 	}
 	p.nested = nestedKeys(p.desugared)
 	return p, nil
@@ -87,6 +97,7 @@ func compile(modules map[string]*ast.Module, capabilities *ast.Capabilities, las
 // in, also from what it negates, where that changes the meaning.
 func untyped() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
+	c.Builtins = append(c.Builtins, memberBuiltins...)
 	for i, b := range c.Builtins {
 		if b.Decl.Result() == nil {
 			continue
@@ -170,11 +181,11 @@ func (p *Policy) Constants() []ast.Value {
 
 // options are those of every query of the policy.
 func (p *Policy) options(c *ast.Compiler, body ast.Body) []func(*rego.Rego) {
-	return []func(*rego.Rego){
+	return append(memberFunctions(),
 		rego.Compiler(c), rego.Store(p.store), rego.ParsedQuery(body),
 		rego.ShallowInlining(true), rego.PartialNamespace(p.namespace),
 		rego.PrintHook(discard{}),
-	}
+	)
 }
 
 // Reads reports whether the policy mentions a document at, above or below ref.
@@ -224,6 +235,7 @@ type Query struct {
 
 	at        time.Time // of evaluation; the zero Time is whenever that is
 	negations []negation
+	functions []*ast.Term // that may have two values: unknown, so that they stay calls
 	refusals  []refusal
 	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
 }
@@ -255,6 +267,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
 	q.negations = p.negations()
+	q.functions = conflicting(p.desugared)
 	q.refusals = slices.Concat(p.closures(), p.indexes(), p.wholeSets(), p.mocks(), p.rowKeys())
 	if err := q.probe(ctx, func(body ast.Body) []func(*rego.Rego) { return p.options(p.desugared, body) }); err != nil {
 		return nil, err
@@ -349,6 +362,7 @@ func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref
 	for i, u := range unknowns {
 		terms[i] = ast.NewTerm(u)
 	}
+	terms = append(terms, q.functions...)
 	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms), rego.EvalTime(q.Now())}
 	for _, r := range q.refusals {
 		if r.dependsOn(unknowns, input) {

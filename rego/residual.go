@@ -33,8 +33,15 @@ func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
 		root:    ast.DefaultRootRef.Append(ast.StringTerm(policy.namespace)),
 		rules:   map[string][]*ast.Rule{},
 	}
+	for i, q := range pq.Queries {
+		if calledOtherwise(q) {
+			r.Queries[i] = q.Copy()
+			renameCalls(r.Queries[i], ownMemberNames)
+		}
+	}
 	for _, m := range pq.Support {
 		for _, rule := range m.Rules {
+			rule = restoreMember(rule)
 			ref := m.Package.Path.Extend(rule.Head.Ref().GroundPrefix())
 			ref[len(m.Package.Path)] = ast.StringTerm(string(rule.Head.Ref()[0].Value.(ast.Var)))
 			if r.rules[ref.String()] == nil {
@@ -145,7 +152,15 @@ func (r *Residual) Below(ref ast.Ref) []*ast.Term {
 func (r *Residual) Rules(ref ast.Ref) ([]*ast.Rule, int) {
 	find := func(ref ast.Ref) []*ast.Rule { return r.rules[ref.String()] }
 	if !r.Owns(ref) {
-		find = r.policy.desugared.GetRulesExact
+		find = func(ref ast.Ref) []*ast.Rule {
+			rules := slices.Clone(r.policy.desugared.GetRulesExact(ref))
+			for i, rule := range rules {
+				if restored := r.policy.restored[rule]; restored != nil {
+					rules[i] = restored
+				}
+			}
+			return rules
+		}
 	}
 	for n := len(ref); n > 1; n-- {
 		if rules := find(ref[:n]); len(rules) > 0 {

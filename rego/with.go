@@ -280,7 +280,7 @@ func (r *Residual) PartialWith(ctx context.Context, m *Modified, input ast.Value
 	body := m.body.Copy()
 	nested := &Query{
 		policy: q.policy, text: body.String(),
-		negations: q.negations, refusals: q.refusals,
+		negations: q.negations, functions: q.functions, refusals: q.refusals,
 		probes: map[string]rego.PreparedPartialQuery{},
 	}
 	options := func(body ast.Body) []func(*rego.Rego) {

@@ -1,5 +1,7 @@
 package sqlgen
 
+import "strconv"
+
 // ArrayGet is an array's element, counted from 0; NULL where there is none.
 type ArrayGet struct {
 	Of    Expr
@@ -12,19 +14,17 @@ func (ArrayGet) expr() {}
 func (e ArrayGet) String() string { return printedExpr(e) }
 
 // arrayGet counts from the array's lower bound, which need not be 1 but in what a
-// function makes.
+// function makes. The index is no argument: one of the same value elsewhere may be of
+// another type.
 func (r *renderer) arrayGet(e ArrayGet) {
 	r.WriteByte('(')
 	r.inner(e.Of)
 	if _, made := e.Of.(Call); made {
-		r.WriteString(")[")
-		r.typed(Literal{Type{Kind: KindInt}, e.Index + 1})
-		r.WriteByte(']')
+		r.WriteString(")[" + strconv.FormatInt(e.Index+1, 10) + "]")
 		return
 	}
 	r.WriteString(")[array_lower(")
 	r.inner(e.Of)
 	r.WriteString(", 1) + ")
-	r.typed(Literal{Type{Kind: KindInt}, e.Index})
-	r.WriteByte(']')
+	r.WriteString(strconv.FormatInt(e.Index, 10) + "]")
 }

@@ -105,7 +105,7 @@ func (r *renderer) guarded(function, jsonType, empty string, of Expr) {
 	r.WriteString(function + "(CASE jsonb_typeof(")
 	r.expr(of)
 	r.WriteString(") WHEN '" + jsonType + "' THEN ")
-	r.expr(of)
+	r.inner(of)
 	r.WriteString(" ELSE '" + empty + "' END)")
 }
 
@@ -159,7 +159,7 @@ func elementMember(p ExistsElement) (Predicate, bool) {
 			return nil, false
 		}
 	}
-	if anyColumn(Null{other}, func(c Column) bool { return c.Table == p.Element.Table }) {
+	if anyColumn(Null{other}, func(c Column) bool { return c.Table == p.Element.Table }) { // or its key
 		return nil, false
 	}
 	if TypeOf(p.Of).Array {

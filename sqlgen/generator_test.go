@@ -115,8 +115,9 @@ var scalars = []Type{
 // params.
 type generator struct {
 	*rapid.T
-	params map[string]Literal
-	around []string // aliases of child, in the subqueries around
+	params   map[string]Literal
+	around   []string // aliases of child, in the subqueries around
+	elements int
 }
 
 func (g *generator) below(n int) int { return rapid.IntRange(0, n-1).Draw(g.T, "") }
@@ -183,6 +184,11 @@ func (g *generator) column(t Type) Expr { return pick(g, columns[t]) }
 func (g *generator) expr(t Type, depth int) Expr {
 	computed := depth > 0 && !t.Array && g.below(3) == 2
 	switch {
+	case computed && g.below(3) == 2 && columns[t.ArrayOf()] != nil:
+		return ArrayGet{g.column(t.ArrayOf()), int64(pick(g, []int{0, 1, 7}))}
+	case computed && t.Kind == KindInt:
+		of := pick(g, []Type{{Kind: KindText}, {Kind: KindJSONB}, {Kind: KindText, Array: true}, {Kind: KindUUID, Array: true}})
+		return Length{g.expr(of, depth-1)}
 	case computed && t.Kind == KindText:
 		if g.below(2) == 0 {
 			return JSONString{g.expr(Type{Kind: KindJSONB}, depth-1)}
@@ -479,10 +485,66 @@ func unqualified(p Predicate) Predicate {
 	}
 }
 
+// element is a condition on the elements of an array or of jsonb, which may be one on
+// the elements of these.
+func (g *generator) element(depth int) Predicate {
+	g.elements++
+	p := ExistsElement{Element: NewElement(fmt.Sprintf("elem%d", g.elements), func(string) bool { return false })}
+	document := Type{Kind: KindJSONB}
+	if g.below(3) == 0 {
+		p.Of = g.column(pick(g, []Type{{Kind: KindText, Array: true}, {Kind: KindUUID, Array: true}, enumType.ArrayOf()}))
+	} else {
+		p.Of, p.Values = g.expr(document, 1), g.below(2) == 0
+	}
+	p.Where = g.ofElement(p, depth)
+	return p
+}
+
+// ofElement is a condition that reads an element, or its key.
+func (g *generator) ofElement(p ExistsElement, depth int) Predicate {
+	value, key := p.ElementValue(), p.ElementKey()
+	t := value.Type
+	switch g.below(9) {
+	case 0:
+		return Not{g.ofElement(p, depth)}
+	case 1:
+		return And{g.ofElement(p, depth), g.ofElement(p, depth)}
+	case 2:
+		return Or{g.ofElement(p, depth), g.ofElement(p, depth)}
+	case 3:
+		return And{g.ofElement(p, depth), g.predicate(max(0, depth-1))}
+	case 4: // with its key
+		if t.Kind == KindJSONB {
+			return Compare{pick(g, []Op{EQ, NE}), value, ToJSON{key}}
+		}
+		return Compare{pick(g, []Op{EQ, NE, LT, GE}), key, g.expr(TypeOf(key), 1)}
+	case 5:
+		return pick(g, []Predicate{Null{value}, NotNull(value), Distinct{value, g.scalarArg(t)}, Same{g.scalarArg(t), value}})
+	case 6:
+		if t.Kind != KindJSONB {
+			return Member{value, g.list(t)}
+		}
+		if depth > 0 && g.below(2) == 0 { // of its elements
+			g.elements++
+			inner := ExistsElement{Of: value, Values: g.below(2) == 0, Element: NewElement(fmt.Sprintf("elem%d", g.elements), func(string) bool { return false })}
+			inner.Where = pick(g, []Predicate{g.ofElement(inner, 0), Eq(inner.ElementValue(), ToJSON{key}), Compare{EQ, inner.ElementValue(), value}})
+			return inner
+		}
+		return JSONTypeIs{value, []string{pick(g, jsonTypes)}}
+	case 7:
+		if t.Kind == KindJSONB {
+			return pick(g, []Predicate{Eq(JSONString{value}, g.scalarArg(Type{Kind: KindText})), Eq(value, ToJSON{g.shown(1)}), JSONContains{value, g.scalarArg(t)}})
+		}
+		return Eq(value, g.expr(t, 1))
+	default:
+		return Compare{pick(g, []Op{EQ, EQ, NE}), value, g.scalarArg(t)}
+	}
+}
+
 func (g *generator) predicate(depth int) Predicate {
 	kinds := 3
 	if depth > 0 {
-		kinds = 10
+		kinds = 11
 	}
 	switch g.below(kinds) {
 	case 0:
@@ -500,6 +562,8 @@ func (g *generator) predicate(depth int) Predicate {
 		return Or(g.terms(depth))
 	case 7, 8:
 		return Not{g.predicate(depth - 1)}
+	case 9:
+		return g.element(depth - 1)
 	default:
 		return g.exists(depth - 1)
 	}

@@ -17,7 +17,7 @@ func (r *renderer) length(e Length) {
 		r.WriteString("jsonb_array_length(CASE jsonb_typeof(")
 		r.expr(e.Of)
 		r.WriteString(") WHEN 'array' THEN ")
-		r.expr(e.Of)
+		r.inner(e.Of)
 		r.WriteString(" END)")
 	default:
 		r.call("char_length", func() { r.inner(e.Of) })

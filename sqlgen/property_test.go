@@ -353,6 +353,13 @@ func truth(p Predicate) string {
 			on, p.Where = Qualify(on, p.Outer), Qualify(p.Where, p.Outer)
 		}
 		return "EXISTS (SELECT FROM " + quoteName(p.From) + " AS " + quoteName(p.Alias) + " WHERE " + truth(on) + " AND " + truth(p.Where) + ")"
+	case ExistsElement:
+		where := truth(p.Where)
+		p.Where = NotNull(Column{p.Element.Table, p.Element.Position, Type{Kind: KindInt}, true})
+		if p.Values {
+			p.Where = NotNull(p.ElementKey())
+		}
+		return strings.Replace(render(p, inline{}), " WHERE "+render(p.Where, inline{}), " WHERE "+where, 1)
 	default:
 		return "((" + render(p, inline{}) + ") IS TRUE)"
 	}

@@ -20,6 +20,9 @@ func TestRegressions(t *testing.T) {
 	nan, negativeZero := Float(math.NaN()), Float(math.Copysign(0, -1))
 	names := func(elems ...Literal) Literal { return ListOf(textType, elems) }
 
+	pair := ExistsElement{Of: j, Values: true, Element: NewElement("elem", func(string) bool { return false })}
+	pair.Where = Eq(pair.ElementValue(), ToJSON{pair.ElementKey()})
+
 	judge := newJudge(t)
 	for what, p := range map[string]Predicate{
 		"no value excluded, and NULL":            Excluded{s, names()},
@@ -52,6 +55,7 @@ func TestRegressions(t *testing.T) {
 		"hostile members":                        Member{s, names(String(`\`), String("'"), String("NULL"), String("a,b"), String(""), String(`"`))},
 		"uuid members":                           Member{u, ListOf(u.Type, []Literal{UUID(uuidPool[0]), UUID(uuidPool[1])})},
 		"no NULL beside the order of an array":   Not{Member{s, array}},
+		"an element that is its own key":         pair,
 	} {
 		t.Run(what, func(t *testing.T) {
 			require.NoError(t, judge.agree([]Predicate{p}, map[string]Literal{
