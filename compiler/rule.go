@@ -17,6 +17,7 @@ const maxDepth = 500
 // ruleValue is the value of a rule: of a function for its arguments, of a partial
 // rule the collection.
 func (t *translator) ruleValue(rules []*ast.Rule, args []value) value {
+	t.asked[rules[0]] = true
 	name := ""
 	if len(args) == 0 {
 		name = fmt.Sprintf("%p", rules[0])
@@ -109,6 +110,21 @@ func (t *translator) bodySolutions(r *ast.Rule, args []value) []solution {
 		out = append(out, t.solve(r.Body, s)...)
 	}
 	return out
+}
+
+// unasked refuses what may have two values where partial evaluation found the rest of
+// the body to be false: full evaluation stops there before it gets to that.
+func (t *translator) unasked() {
+	for _, rules := range t.residual.MayConflict() {
+		if t.asked[rules[0]] {
+			continue
+		}
+		if len(rules[0].Head.Args) > 0 {
+			t.rule, t.expr = rules[0], rules[0].Body[0]
+			refuse(CodeConflict, "the function may have two values for one row", "make the bodies exclude each other, or use else")
+		}
+		t.ruleValue(rules, nil)
+	}
 }
 
 // checkConflict refuses a rule that may have two values for one row: OPA stops

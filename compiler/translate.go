@@ -22,8 +22,9 @@ type translator struct {
 	residual  *rego.Residual
 	doc       *document
 	now       time.Time
-	memo      map[string]value  // of rules without arguments
-	vars      map[ast.Var]value // of the expression with modifiers that the residual is of
+	memo      map[string]value   // of rules without arguments
+	asked     map[*ast.Rule]bool // the first of the definitions
+	vars      map[ast.Var]value  // of the expression with modifiers that the residual is of
 	depth     int
 	loops     int       // over collections of the row, so far
 	merged    int       // loops over collections whose elements may be equal, so far
@@ -45,12 +46,13 @@ func refuse(code Code, reason, hint string) {
 
 // translate is the condition under which one of the residual's queries is true.
 func translate(ctx context.Context, residual *rego.Residual, doc *document, now time.Time) (p sqlgen.Predicate, err error) {
-	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[string]value{}}
+	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[string]value{}, asked: map[*ast.Rule]bool{}}
 	defer caught(&err, t.locate)
 	any := make([]sqlgen.Predicate, len(residual.Queries))
 	for i, q := range residual.Queries {
 		any[i] = t.holds(q, nil)
 	}
+	t.unasked()
 	return sqlgen.ShortAliases(disjunction(any)), nil
 }
 

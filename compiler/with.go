@@ -66,7 +66,7 @@ func (t *translator) modifiedFor(m *rego.Modified, vars map[ast.Var]value, s sol
 		panic(interruption{err})
 	}
 	inner := &translator{
-		ctx: t.ctx, residual: residual, doc: doc, now: t.now, memo: map[string]value{}, vars: vars,
+		ctx: t.ctx, residual: residual, doc: doc, now: t.now, memo: map[string]value{}, asked: map[*ast.Rule]bool{}, vars: vars,
 		depth: t.depth + 1, loops: t.loops, modifieds: t.modifieds,
 	}
 	defer func() {
@@ -85,6 +85,7 @@ func (t *translator) modifiedFor(m *rego.Modified, vars map[ast.Var]value, s sol
 	for _, q := range residual.Queries {
 		sols = append(sols, inner.solve(q, solution{when: sqlgen.True})...)
 	}
+	inner.unasked()
 	t.loops, t.modifieds = inner.loops, inner.modifieds
 	if len(m.Out) == 0 {
 		any := make([]sqlgen.Predicate, len(sols))

@@ -2,6 +2,7 @@ package rego
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,6 +169,18 @@ func (r *Residual) Rules(ref ast.Ref) ([]*ast.Rule, int) {
 		}
 	}
 	return nil, 0
+}
+
+// MayConflict are the definitions of the rules, functions and objects that may have two
+// values. The residual may have no reference to them any more.
+func (r *Residual) MayConflict() [][]*ast.Rule {
+	var out [][]*ast.Rule
+	for _, name := range slices.Sorted(maps.Keys(r.rules)) {
+		if mayConflict(r.rules[name]) {
+			out = append(out, r.rules[name])
+		}
+	}
+	return out
 }
 
 // HasRulesBelow reports whether the policy has rules at or below ref.
