@@ -3,7 +3,10 @@ package compiler
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/gobwas/glob"
 	globs "github.com/gobwas/glob/syntax"
@@ -40,11 +43,34 @@ func globMatch(args []operand) value {
 	if _, err := glob.Compile(pattern, delimiters...); err != nil {
 		return nil
 	}
+	if len(delimiters) > 0 {
+		refuseIndexedGlob(pattern, delimiters)
+	}
 	re, err := syntax.Parse(globRegex(pattern, delimiters), syntax.Perl)
 	if err != nil {
 		refuse(CodeBuiltin, "glob.match with this pattern has no translation", "write a shorter pattern")
 	}
 	return matchOf(args[2], re)
+}
+
+// refuseIndexedGlob refuses the patterns of which OPA's index of rules says another
+// thing than the function itself. Where a rule is excluded by the index, glob.match is
+// not called. The index cuts pattern and text at the delimiters, byte by byte and
+// without those behind a backslash, and compares the pieces.
+func refuseIndexedGlob(pattern string, delimiters []rune) {
+	if strings.Contains(pattern, `\`) {
+		refuse(CodeBuiltin, "glob.match with a backslash in the pattern: OPA's index of rules compares it with the text", `write [*] for \*, or use regex.match`)
+	}
+	isDelimiter := func(r rune) bool { return slices.Contains(delimiters, r) }
+	byBytes := slices.ContainsFunc(delimiters, func(r rune) bool { return r >= utf8.RuneSelf && r <= unicode.MaxLatin1 })
+	pieces := strings.FieldsFunc(pattern, isDelimiter)
+	if !byBytes && slices.ContainsFunc(pieces, func(p string) bool { return p != "*" && strings.ContainsAny(p, "[?{*") }) {
+		return // which the index does not look at
+	}
+	star := strings.IndexByte(pattern, '*')
+	if star >= 0 && (byBytes || strings.IndexFunc(pattern[star:], isDelimiter) >= 0) {
+		refuse(CodeBuiltin, "glob.match with a piece that is only *: OPA's index of rules may pass over a text with a backslash before a delimiter", "write {*} in the place of that *, or use regex.match")
+	}
 }
 
 // globRegex is a valid glob pattern as a regular expression of Go.
