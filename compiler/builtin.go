@@ -97,6 +97,12 @@ func refuseUnplaced(ops []operand) {
 // arguments' alternatives.
 func (t *translator) callBuiltin(name string, args []value) value {
 	var out value
+	ways := 1
+	for _, a := range args {
+		if ways *= len(a); ways > maxCombinations {
+			refuse(CodeBuiltin, name+" of what many fields make that may be NULL", "call fewer functions, one in the other, or show NULL as null")
+		}
+	}
 	combine(args, nil, sqlgen.True, func(ops []operand, when sqlgen.Predicate) {
 		out = append(out, t.applyBuiltin(name, ops).under(when)...)
 	})
@@ -139,11 +145,30 @@ func (t *translator) applyBuiltin(name string, ops []operand) value {
 			if numberBuiltins[name] == nil && !ofAnyNumber[name] {
 				ops = mapped(ops, settled)
 			}
-			return apply(ops)
+			return checkSize(name, apply(ops))
 		}
 		plain[i] = ast.NewTerm(k.v)
 	}
 	return t.evalBuiltin(name, plain)
+}
+
+// maxWritten bounds the SQL of a value: some functions say an argument several times.
+const maxWritten = 1000
+
+func checkSize(name string, v value) value {
+	for _, a := range v {
+		var e sqlgen.Expr
+		switch op := a.op.(type) {
+		case scalar:
+			e = op.e
+		case array:
+			e = op.e
+		}
+		if e != nil && sqlgen.Size(e) > maxWritten {
+			refuse(CodeBuiltin, name+" of what many other functions make: the SQL would be too long", "call fewer functions, one in the other")
+		}
+	}
+	return v
 }
 
 // evalBuiltin computes a builtin function of known arguments. An error makes it

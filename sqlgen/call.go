@@ -80,6 +80,30 @@ func (e Call) mapped(f func(Expr) Expr) Call {
 	return Call{e.Of, args}
 }
 
+// Size says how long the SQL of an expression is: the number of its columns and
+// literals, long texts counting more. A function says an argument as often as its
+// template does, which multiplies where calls are nested.
+func Size(e Expr) int {
+	const most = 1 << 30
+	size := 1
+	if l, ok := e.(Literal); ok {
+		text, _ := l.Value.(string)
+		return size + len(text)/64
+	}
+	if call, ok := e.(Call); ok {
+		for i, a := range call.Args {
+			times := max(1, strings.Count(call.Of.template, "$"+string(rune('1'+i))))
+			size = min(most, size+times*Size(a))
+		}
+		return size
+	}
+	mapParts(e, func(part Expr) Expr {
+		size = min(most, size+Size(part))
+		return part
+	})
+	return size
+}
+
 func (e Call) appendTo(b []byte) []byte {
 	b = append(append(b, '('), e.Of.name...)
 	for _, a := range e.Args {
