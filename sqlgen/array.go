@@ -25,6 +25,11 @@ func (r *renderer) arrayGet(e ArrayGet) {
 	}
 	r.WriteString(")[array_lower(")
 	r.inner(e.Of)
-	r.WriteString(", 1) + ")
-	r.WriteString(strconv.FormatInt(e.Index, 10) + "]")
+	r.WriteString(", 1)")
+	if e.Index > 0 { // no further than one place behind the last, which is an integer whatever the bound
+		r.WriteString(" + LEAST(" + strconv.FormatInt(e.Index, 10) + ", cardinality(")
+		r.inner(e.Of)
+		r.WriteString("))")
+	}
+	r.WriteByte(']')
 }
