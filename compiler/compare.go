@@ -31,6 +31,9 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 		}
 		return compareOperands(op.Flip(), b, a) // the row's side on the left
 	}
+	if kb, ok := b.(known); ok && !isScalar(kb.v) && (op == sqlgen.EQ || op == sqlgen.NE) {
+		checkHashed(a, kb.v)
+	}
 	if ra, rb := rankOf(a), rankOf(b); ra != rankAny && rb != rankAny && ra != rb {
 		return sqlgen.Const(holds(op, int(ra-rb)))
 	}

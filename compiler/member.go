@@ -102,22 +102,21 @@ func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
 	return sqlgen.Member{Of: of, Set: sqlgen.ListOf(t, lits)}
 }
 
-// checkHashed refuses numbers that a value of the row may equal and that OPA does not
-// find in a set or among the keys of an object: it looks for a hash, which is that of
-// the number's text where it is beyond a float64. PostgreSQL does not write 1e400.
-func checkHashed(x operand, in ast.Value) {
+// checkHashed refuses numbers of a constant that a value of the row may equal and that
+// OPA does not find equal: of sets, keys of objects, and whole arrays it compares
+// hashes, and that of a number beyond a float64 is the one of its text. PostgreSQL does
+// not write 1e400.
+func checkHashed(x operand, constant ast.Value) {
 	if s, ok := x.(scalar); ok && sqlgen.TypeOf(s.e).Kind != sqlgen.KindNumeric {
 		return
 	}
-	each(in, func(k, _ ast.Value) {
-		ast.WalkTerms(ast.NewTerm(k), func(t *ast.Term) bool {
-			if n, ok := t.Value.(ast.Number); ok {
-				if _, ok := n.Float64(); !ok {
-					refuse(CodeLiteral, "the number "+string(n)+" in a set or as a key", "write a smaller number, or a list in brackets")
-				}
+	ast.WalkTerms(ast.NewTerm(constant), func(t *ast.Term) bool {
+		if n, ok := t.Value.(ast.Number); ok {
+			if _, ok := n.Float64(); !ok {
+				refuse(CodeLiteral, "the number "+string(n)+" in a set, as a key or in a constant that is compared as a whole", "write a smaller number, or compare it by itself")
 			}
-			return false
-		})
+		}
+		return false
 	})
 }
 

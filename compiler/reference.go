@@ -335,7 +335,7 @@ func lookupKnown(coll ast.Value, key operand) value {
 	}
 	_, isArray := coll.(*ast.Array)
 	if !isArray {
-		checkHashed(key, coll)
+		each(coll, func(k, _ ast.Value) { checkHashed(key, k) })
 	}
 	var out value
 	each(coll, func(k, v ast.Value) {
