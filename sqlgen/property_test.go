@@ -43,8 +43,9 @@ func (b batch) GoString() string { return fmt.Sprintf("%d predicates", len(b.pre
 var batches = rapid.Custom(func(rt *rapid.T) batch {
 	g := &generator{T: rt, params: map[string]Literal{}}
 	preds := make([]Predicate, predicatesPerCheck)
-	for i := range preds {
+	for i := 0; i < len(preds); i += 2 { // each and its negation
 		preds[i] = g.predicate(3)
+		preds[i+1] = Not{preds[i]}
 	}
 	return batch{preds, g.params}
 })
