@@ -38,7 +38,7 @@ func ask(x compiler.Example) error {
 	if err != nil {
 		return err
 	}
-	_, err = engine.Filter(ctx, x.Resource, input)
+	_, err = engine.Compile(ctx, x.Resource, input)
 	return err
 }
 

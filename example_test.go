@@ -16,13 +16,17 @@ import (
 
 func Example() {
 	engine, err := rowfence.New(context.Background(), rowfence.Config{
-		Policies: fstest.MapFS{"authz.rego": {Data: []byte("package authz\nallow if input.object.org in input.audits")}},
+		Policies: fstest.MapFS{"authz.rego": {Data: []byte("package authz\nallow if input.object.org in input.subject.audits")}},
 		Schema:   []byte("resources: {audit_log: {table: audit_logs, fields: {org: {column: organization_id, type: uuid}}}}"),
 	})
 	if err != nil {
 		panic(err)
 	}
-	filter, err := engine.Filter(context.Background(), "audit_log", map[string]any{"audits": []string{orgA, orgB}})
+	auditor, err := rowfence.NewSubject(map[string]any{"audits": []string{orgA, orgB}}) // once a session
+	if err != nil {
+		panic(err)
+	}
+	filter, err := engine.Filter(context.Background(), auditor, "read", "audit_log")
 	where, args := filter.SQL(1)
 	fmt.Println(where, args, err)
 	// Output: organization_id = ANY($1) [[a0000000-0000-4000-8000-00000000000a a0000000-0000-4000-8000-00000000000b]] <nil>
@@ -55,14 +59,14 @@ func TestReadmeShowsTheExample(t *testing.T) {
 
 const policy = `package authz
 
-allow if input.object.owner == input.user
+allow if input.object.owner == input.subject.id
 
 allow if {
 	input.object.state != "draft"
-	startswith(input.object.title, input.prefix)
+	startswith(input.object.title, input.subject.prefix)
 }
 
-allow if crypto.md5(input.object.title) == input.digest
+allow if crypto.md5(input.object.title) == input.subject.digest
 `
 
 const schema = `
@@ -86,12 +90,21 @@ func engine() *rowfence.Engine {
 	return e
 }
 
-var input = map[string]any{"user": "b0000000-0000-4000-8000-000000000001", "prefix": "100%"}
+// subject reads who asks. A service does so once for a session or request.
+func subject(v any) *rowfence.Subject {
+	s, err := rowfence.NewSubject(v)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+var alice = subject(map[string]any{"id": "b0000000-0000-4000-8000-000000000001", "prefix": "100%"})
 
 // What has no exact translation is refused, and the filter that comes with the
 // error selects no row.
 func ExampleErrors() {
-	filter, err := engine().Filter(context.Background(), "document", map[string]any{"digest": "e3b0"})
+	filter, err := engine().Filter(context.Background(), subject(map[string]any{"digest": "e3b0"}), "read", "document")
 	for _, e := range rowfence.Errors(err) {
 		fmt.Println(e.Code, e.Position)
 		fmt.Println(e.Expression)
@@ -109,7 +122,7 @@ func ExampleErrors() {
 
 // Placeholders can follow those of the query around the condition.
 func ExampleEngine_Filter() {
-	filter, err := engine().Filter(context.Background(), "document", input)
+	filter, err := engine().Filter(context.Background(), alice, "read", "document")
 	if err != nil {
 		panic(err)
 	}
@@ -124,7 +137,7 @@ func ExampleEngine_Filter() {
 
 // Named arguments do not depend on their place in the query.
 func ExampleEngine_Filter_named() {
-	filter, err := engine().Filter(context.Background(), "document", input)
+	filter, err := engine().Filter(context.Background(), alice, "read", "document")
 	if err != nil {
 		panic(err)
 	}
@@ -141,7 +154,7 @@ func ExampleEngine_Filter_named() {
 // A filter is a condition to query builders that take a ToSql method; they number
 // the placeholders.
 func ExampleEngine_Filter_toSql() {
-	filter, err := engine().Filter(context.Background(), "document", input)
+	filter, err := engine().Filter(context.Background(), alice, "read", "document")
 	if err != nil {
 		panic(err)
 	}

@@ -127,7 +127,7 @@ func TestSQLDoesNotGrow(t *testing.T) {
 		for i := range n {
 			orgs[fmt.Sprintf("%08x-0000-4000-8000-000000000000", i)] = map[string]any{"org": []any{grant("audit_log")}, "member": []any{}}
 		}
-		f, err := engine.Filter(context.Background(), "audit_log", map[string]any{
+		f, err := engine.Compile(context.Background(), "audit_log", map[string]any{
 			"action": "read",
 			"subject": map[string]any{
 				"id": "c0000000-0000-4000-8000-00000000000c", "groups": []any{},
@@ -158,7 +158,7 @@ func TestNothingIsMultipliedOut(t *testing.T) {
 			Sources: []rego.Source{rego.Module("policy.rego", text.String())}, Schema: schema,
 		})
 		require.NoError(t, err)
-		f, err := engine.Filter(context.Background(), "thing", map[string]any{
+		f, err := engine.Compile(context.Background(), "thing", map[string]any{
 			"subject": map[string]any{"id": "c0000000-0000-4000-8000-00000000000c", "names": []string{}},
 		})
 		require.NoError(t, err)

@@ -37,39 +37,35 @@ func Compile(ctx context.Context, query *rego.Query, resource *Resource, input a
 
 // Explain is [Compile] and reports each simplification that fired.
 func Explain(ctx context.Context, query *rego.Query, resource *Resource, input any, trace func(sqlgen.Step)) (*Compilation, error) {
-	doc, err := newDocument(resource, input)
+	plan, err := NewPlan(query.At(query.Now()), resource) // one instant for all of it
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRoot(query.Policy(), resource, doc); err != nil {
-		return nil, err
-	}
-	// all of them, also those that no row's condition will ask for: the policy was
-	// translated as if each had a value of its type
-	params, err := paramLiterals(resource.Params, doc.given)
+	return plan.Explain(ctx, input, trace)
+}
+
+// Explain is [Explain] of the plan's query and resource.
+func (p *Plan) Explain(ctx context.Context, input any, trace func(sqlgen.Step)) (*Compilation, error) {
+	given, err := toInput(input)
 	if err != nil {
 		return nil, err
 	}
-	query = query.At(query.Now()) // one instant for all of it
-	residual, err := query.Partial(ctx, doc.known, doc.unknowns)
-	if err != nil {
-		return nil, evalError(err)
-	}
-	pred, err := translate(ctx, residual, doc, query.Now())
+	t, err := p.template(ctx, given)
 	if err != nil {
 		return nil, err
 	}
-	if len(params) > 0 {
-		pred, err = sqlgen.Bind(pred, func(p sqlgen.Param) (sqlgen.Literal, error) { return params[p.Name], nil })
-		if err != nil {
-			return nil, err
-		}
+	if err := t.prepare(ctx, t.Predicate); err != nil {
+		return nil, err
+	}
+	pred, err := t.bind(ctx, t.Predicate, given)
+	if err != nil {
+		return nil, err
 	}
 	filter := sqlgen.WhenContext(ctx, pred, trace)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("simplifying: %w", err)
 	}
-	return &Compilation{residual, pred, filter}, nil
+	return &Compilation{t.Residual, pred, filter}, nil
 }
 
 // unfaithfulErrors are how the refusals of package rego are told.
@@ -113,7 +109,7 @@ func evalError(err error) error {
 
 // checkRoot refuses a root that is likely a mistake: the policy never reads it, and
 // reads something that the input does not have, or that is called nearly so.
-func checkRoot(p *rego.Policy, r *Resource, doc *document) error {
+func checkRoot(p *rego.Policy, r *Resource, doc *document, given ast.Object) error {
 	if p.Reads(r.Root) {
 		return nil
 	}
@@ -130,7 +126,7 @@ func checkRoot(p *rego.Policy, r *Resource, doc *document) error {
 		}
 	}
 	for _, ref := range p.InputRefs() {
-		if !doc.has(ref) {
+		if _, err := given.Find(ref[1:]); err != nil && !doc.has(ref) {
 			return refused(fmt.Sprintf("the policy reads %v, which the input does not have", ref))
 		}
 	}
@@ -164,65 +160,4 @@ func decodeObject(text []byte) (map[string]any, error) {
 		return nil, &Error{Code: CodeInput, Reason: "the input is no JSON object"}
 	}
 	return obj, nil
-}
-
-// paramLiterals are the values that the input gives for the parameters, by name.
-func paramLiterals(params []Param, given []any) (lits map[string]sqlgen.Literal, err error) {
-	defer caught(&err, func(e *Error) *Error { return e })
-	lits = make(map[string]sqlgen.Literal, len(params))
-	for i, p := range params {
-		if _, none := given[i].(missing); none {
-			return nil, &Error{Code: CodeParam, Reason: fmt.Sprintf("the input has no %v, which the schema makes a parameter of type %v", p.Path, p.Type)}
-		}
-		v, err := ast.InterfaceToValue(given[i])
-		if err != nil {
-			return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
-		}
-		if lits[p.Path.String()], err = paramLiteral(p, v); err != nil {
-			return nil, err
-		}
-	}
-	return lits, nil
-}
-
-// paramLiteral checks the JSON value of a parameter against its type.
-func paramLiteral(param Param, v ast.Value) (lit sqlgen.Literal, err error) {
-	refused := func(v ast.Value) error {
-		return &Error{
-			Code:   CodeParam,
-			Reason: fmt.Sprintf("parameter %v has type %v, and its value is %v", param.Path, param.Type, v),
-			Hint:   "a uuid is in its canonical lower-case form, a timestamp in RFC 3339 in UTC",
-		}
-	}
-	scalarOf := func(v ast.Value) (sqlgen.Literal, bool) {
-		t := param.Type.Elem()
-		if t.Kind == sqlgen.KindEnum { // as text: it may be none of the labels
-			t = sqlgen.Type{Kind: sqlgen.KindText}
-		}
-		if t.Kind == sqlgen.KindJSONB {
-			return jsonLiteral(v)
-		}
-		return equalTo(t, false, v)
-	}
-	if !param.Type.Array {
-		lit, ok := scalarOf(v)
-		if !ok {
-			return lit, refused(v)
-		}
-		return lit, nil
-	}
-	var elems []sqlgen.Literal
-	switch v.(type) {
-	case *ast.Array, ast.Set:
-	default:
-		return lit, refused(v)
-	}
-	for _, e := range elements(v) {
-		l, ok := scalarOf(e)
-		if !ok {
-			return lit, refused(e)
-		}
-		elems = append(elems, l)
-	}
-	return sqlgen.ArrayOf(paramType(param.Type).Elem(), elems), nil
 }

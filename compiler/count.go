@@ -47,6 +47,9 @@ func count(args []operand) value {
 	case rows:
 		return value{{sqlgen.True, tally{x.entries()}}}
 	case ruleSet:
+		if x.param != nil {
+			return value{{sqlgen.True, number(x.param)}}
+		}
 		return value{{sqlgen.True, tally{x}}}
 	case tally:
 		return nil

@@ -26,60 +26,102 @@ type document struct {
 	known    ast.Value
 	unknowns []ast.Ref
 	names    map[string]bool // of the table and its columns
-	given    []any           // what the input has in the place of each parameter; missing{} for none
+	rules    []*Param        // that are parameters
 }
-
-// missing is what the input has where it has nothing, as opposed to null.
-type missing struct{}
 
 // isTaken reports whether the resource's table, or a column of it, has the name.
 func (d *document) isTaken(name string) bool { return d.names[name] }
 
-// newDocument lays the resource's row document over the input: where a field of
-// the schema stands, what the input says there does not count. Other parts of the
-// input below the root stay known.
-func newDocument(r *Resource, input any) (*document, error) {
-	plain, err := toObject(input)
-	if err != nil {
+// derived is the parameter that a reference to a rule is to; nil where there is none.
+func (d *document) derived(ref ast.Ref) *Param {
+	for _, p := range d.rules {
+		if ref.HasPrefix(p.Path) {
+			return p
+		}
+	}
+	return nil
+}
+
+// newDocument lays the resource's row document, and its parameters, over what an input
+// has at the references reads: what the input says where a field or parameter stands
+// does not count. Other parts of the input below the root stay known.
+func newDocument(r *Resource, input ast.Object, reads []ast.Ref) (*document, error) {
+	d := &document{names: map[string]bool{baseName(r.Table): true}}
+	paths := make([]ast.Ref, len(reads))
+	for i, ref := range reads {
+		paths[i] = ref[1:]
+	}
+	d.root = &node{known: pruned(input, paths)}
+	if err := d.root.placeFields(r); err != nil {
 		return nil, err
 	}
-	d := &document{names: map[string]bool{baseName(r.Table): true}}
-	tree := map[string]any{}
-	for k, v := range plain {
-		tree[k] = v
-	}
 	for i := range r.Fields {
-		f := &r.Fields[i]
-		ref := r.Root
-		for _, key := range f.Path {
-			ref = ref.Append(ast.StringTerm(key))
-		}
-		if f.Const == nil {
+		if f := &r.Fields[i]; f.Const == nil {
 			d.names[f.Column.Name] = true
-			d.unknowns = append(d.unknowns, ref)
-		}
-		if _, err := place(tree, ref, fieldNode(f, "", r.Table), CodeInput); err != nil {
-			return nil, err
+			d.unknowns = append(d.unknowns, r.fieldRef(f))
 		}
 	}
 	for i := range r.Params {
 		p := &r.Params[i]
-		given, err := place(tree, p.Path, &node{param: p}, CodeParam)
-		if err != nil {
+		d.unknowns = append(d.unknowns, p.Path)
+		if p.Derived() {
+			d.rules = append(d.rules, p)
+			continue
+		}
+		if err := d.root.place(p.Path, &node{param: p}, CodeParam); err != nil {
 			return nil, err
 		}
-		d.given = append(d.given, given)
-		d.unknowns = append(d.unknowns, p.Path)
-	}
-	d.root, err = newNode(tree)
-	if err != nil {
-		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
 	}
 	d.known = d.root.value()
 	return d, nil
 }
 
-// has reports whether there is something in the input at ref, known or not.
+// fieldRef is the reference to a field of the row's document.
+func (r *Resource) fieldRef(f *Field) ast.Ref {
+	ref := r.Root
+	for _, key := range f.Path {
+		ref = ref.Append(ast.StringTerm(key))
+	}
+	return ref
+}
+
+// unknowns are the references to what the row says.
+func (r *Resource) unknowns() []ast.Ref {
+	var out []ast.Ref
+	for i := range r.Fields {
+		if f := &r.Fields[i]; f.Const == nil {
+			out = append(out, r.fieldRef(f))
+		}
+	}
+	return out
+}
+
+// pruned is the part of v that stands at the paths.
+func pruned(v ast.Value, paths []ast.Ref) ast.Value {
+	obj, ok := v.(ast.Object)
+	if !ok {
+		return v // more than is read, where a path goes into an array
+	}
+	byKey := map[string][]ast.Ref{}
+	for _, p := range paths {
+		if len(p) == 0 {
+			return v
+		}
+		if key, ok := p[0].Value.(ast.String); ok {
+			byKey[string(key)] = append(byKey[string(key)], p[1:])
+		}
+	}
+	out := ast.NewObject()
+	obj.Foreach(func(k, v *ast.Term) {
+		key, _ := k.Value.(ast.String)
+		if rest := byKey[string(key)]; rest != nil {
+			out.Insert(k, ast.NewTerm(pruned(v.Value, rest)))
+		}
+	})
+	return out
+}
+
+// has reports whether there is something at ref, known or not.
 func (d *document) has(ref ast.Ref) bool {
 	n := d.root
 	for i, key := range ref[1:] {
@@ -98,74 +140,77 @@ func (d *document) has(ref ast.Ref) bool {
 	return true
 }
 
-// toObject reads an input: a JSON object as Go has it, or anything that marshals
-// to one.
-func toObject(input any) (map[string]any, error) {
+// toInput reads an input: an object as Go or OPA has it, or anything that marshals to
+// one.
+func toInput(input any) (ast.Object, error) {
 	switch v := input.(type) {
 	case nil:
-		return nil, nil
-	case map[string]any:
+		return ast.NewObject(), nil
+	case ast.Object:
 		return v, nil
+	case map[string]any:
+	default:
+		text, err := json.Marshal(input)
+		if err != nil {
+			return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input does not marshal to JSON: %v", err)}
+		}
+		if input, err = decodeObject(text); err != nil {
+			return nil, err
+		}
 	}
-	text, err := json.Marshal(input)
-	if err != nil {
-		return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input does not marshal to JSON: %v", err)}
+	err := checkNumbers(input)
+	if err == nil {
+		var v ast.Value
+		if v, err = ast.InterfaceToValue(input); err == nil {
+			if obj, ok := v.(ast.Object); ok {
+				return obj, nil
+			}
+		}
 	}
-	return decodeObject(text)
+	return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
 }
 
-// place puts a leaf into the tree, copying the maps on its way, which are the
-// caller's, and returns what was there.
-func place(tree map[string]any, ref ast.Ref, leaf *node, code Code) (was any, err error) {
+// placeFields lays the fields of a row's document over the input.
+func (n *node) placeFields(r *Resource) error {
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if err := n.place(r.fieldRef(f), fieldNode(f, "", r.Table), CodeInput); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place puts a leaf at a path of the input.
+func (n *node) place(ref ast.Ref, leaf *node, code Code) error {
 	path := ref[1:]
 	for i, t := range path {
+		if n.children == nil {
+			n.children = map[string]*node{}
+			switch known := n.known.(type) {
+			case nil, ast.Null:
+			case ast.Object:
+				known.Foreach(func(k, v *ast.Term) {
+					if name, ok := k.Value.(ast.String); ok {
+						n.children[string(name)] = &node{known: v.Value}
+					}
+				})
+			default:
+				return &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+1], ref)}
+			}
+			n.known = nil
+		}
 		key := string(t.Value.(ast.String))
 		if i == len(path)-1 {
-			was, given := tree[key]
-			if !given {
-				was = missing{}
-			}
-			tree[key] = leaf
-			return was, nil
+			n.children[key] = leaf
+			return nil
 		}
-		next := map[string]any{}
-		if have := tree[key]; have != nil {
-			obj, err := toObject(have) // a struct, perhaps
-			if err != nil {
-				return nil, &Error{Code: code, Reason: fmt.Sprintf("%v is no object in the input, but the schema has %v", ref[:i+2], ref)}
-			}
-			for k, sub := range obj {
-				next[k] = sub
-			}
+		if n.children[key] == nil {
+			n.children[key] = &node{}
 		}
-		tree[key] = next
-		tree = next
+		n = n.children[key]
 	}
-	return missing{}, nil
-}
-
-// newNode turns the tree into nodes: a subtree without a leaf is one known value.
-func newNode(v any) (*node, error) {
-	if leaf, ok := v.(*node); ok {
-		return leaf, nil
-	}
-	obj, ok := v.(map[string]any)
-	if !ok || !holdsNode(obj) {
-		if err := checkNumbers(v); err != nil {
-			return nil, err
-		}
-		known, err := ast.InterfaceToValue(v)
-		return &node{known: known}, err
-	}
-	n := &node{children: make(map[string]*node, len(obj))}
-	for k, sub := range obj {
-		child, err := newNode(sub)
-		if err != nil {
-			return nil, err
-		}
-		n.children[k] = child
-	}
-	return n, nil
+	return nil
 }
 
 // checkNumbers refuses numbers that JSON does not have, which only a Go caller can
@@ -196,32 +241,16 @@ func checkNumbers(v any) error {
 	return nil
 }
 
-func holdsNode(obj map[string]any) bool {
-	for _, v := range obj {
-		switch v := v.(type) {
-		case *node:
-			return true
-		case map[string]any:
-			if holdsNode(v) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // value is the known part of the node; nil where nothing is known.
 func (n *node) value() ast.Value {
-	switch {
-	case n.children != nil:
-		obj := ast.NewObject()
-		for k, child := range n.children {
-			if v := child.value(); v != nil {
-				obj.Insert(ast.StringTerm(k), ast.NewTerm(v))
-			}
-		}
-		return obj
-	default:
+	if n.children == nil {
 		return n.known
 	}
+	obj := ast.NewObject()
+	for k, child := range n.children {
+		if v := child.value(); v != nil {
+			obj.Insert(ast.StringTerm(k), ast.NewTerm(v))
+		}
+	}
+	return obj
 }

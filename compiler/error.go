@@ -35,6 +35,9 @@ const (
 	// CodeSchemaRelation: a relation without a table or a join, or with a key that only
 	// columns have.
 	CodeSchemaRelation Code = "RF1008"
+	// CodeSchemaDerived: a parameter that is a rule, and that the policy does not have or
+	// that depends on the row.
+	CodeSchemaDerived Code = "RF1009"
 
 	// CodePolicy: the policy does not parse, does not compile, or lacks the rule
 	// that the query asks for.

@@ -37,6 +37,9 @@ func memberOf(x, coll operand) sqlgen.Predicate {
 		}
 		return disjunction(any)
 	case ruleSet:
+		if c.param != nil {
+			return memberOfArray(x, array{c.param})
+		}
 		any := make([]sqlgen.Predicate, len(c.entries))
 		for i, e := range c.entries {
 			elem := e.key

@@ -195,6 +195,9 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 	if name, rest, ok := t.residual.Variable(resolved); ok {
 		return t.path(rest, []found{{s, t.vars[name]}})
 	}
+	if p := t.doc.derived(resolved); p != nil {
+		return t.path(resolved[len(p.Path):], []found{{s, t.derivedValue(p)}})
+	}
 	if t.residual.Mixed(resolved) {
 		refuse(CodeReference, "an object whose keys several rules make, some of them from the row", "make the object with one key a rule, all known or all from the row")
 	}
@@ -510,6 +513,9 @@ func index(v ast.Value) (int64, bool) {
 func lookupRule(c ruleSet, key operand) value {
 	if c.kind == rankArray {
 		return placed(c, key)
+	}
+	if c.param != nil {
+		return value{{memberOf(key, c), key}}
 	}
 	var out value
 	k := value{{sqlgen.True, key}}

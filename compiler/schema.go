@@ -44,11 +44,16 @@ type Field struct {
 	Nanos    bool      // a timestamp is nanoseconds since the epoch, not a string
 }
 
-// Param is a part of the known input that stays a bind argument.
+// Param is a value that is known and stays a bind argument: a part of the input, or the
+// value of a rule that does not depend on the row.
 type Param struct {
-	Path ast.Ref // such as input.subject.id
+	Path ast.Ref // such as input.subject.id or data.authz.readable_orgs
 	Type sqlgen.Type
+	Set  bool // a rule's value is a set of what Type is an array of
 }
+
+// Derived reports whether the parameter is the value of a rule.
+func (p *Param) Derived() bool { return p.Path.HasPrefix(ast.DefaultRootRef) }
 
 // maxSchema bounds a schema, in bytes: the YAML parser takes time quadratic in how
 // deep the text is nested.
@@ -382,30 +387,42 @@ func (p *schemaParser) flag(at string, f map[string]any, key string) bool {
 func (p *schemaParser) params(where string, m map[string]string) []Param {
 	var out []Param
 	for _, path := range slices.Sorted(maps.Keys(m)) {
-		ref, err := inputRef(path)
-		if err != nil {
-			p.fail(CodeSchemaName, where, err.Error(), "a parameter is a path below input, such as input.subject.id")
-			continue
+		param, err := Param{}, error(nil)
+		if param.Path, err = inputRef(path); err != nil {
+			if param.Path, err = pathBelow(ast.DefaultRootRef, path); err != nil {
+				p.fail(CodeSchemaName, where, fmt.Sprintf("%q is no path below input, and no rule", path),
+					"a parameter is a path below input, such as input.subject.id, or a rule, such as data.authz.readable_orgs")
+				continue
+			}
 		}
-		t, err := sqlgen.ParseType(m[path])
-		if err != nil {
+		text := m[path]
+		if set := setForm.FindStringSubmatch(text); set != nil && param.Derived() {
+			param.Set, text = true, set[1]+"[]"
+		}
+		if param.Type, err = sqlgen.ParseType(text); err != nil {
 			p.fail(CodeSchemaType, where+"."+path, err.Error(), "")
 			continue
 		}
-		out = append(out, Param{ref, t})
+		out = append(out, param)
 	}
 	return out
 }
 
+// setForm is the type of a rule whose value is a set.
+var setForm = regexp.MustCompile(`^set\((.+)\)$`)
+
 // inputRef reads a path below input whose parts are all constant.
-func inputRef(s string) (ast.Ref, error) {
+func inputRef(s string) (ast.Ref, error) { return pathBelow(ast.InputRootRef, s) }
+
+// pathBelow reads a path below a root whose parts are all keys.
+func pathBelow(root ast.Ref, s string) (ast.Ref, error) {
 	ref, err := ast.ParseRef(s)
-	if err != nil || !ref.HasPrefix(ast.InputRootRef) || len(ref) < 2 || !ref.IsGround() {
-		return nil, fmt.Errorf("%q is no path below input", s)
+	if err != nil || !ref.HasPrefix(root) || len(ref) < 2 || !ref.IsGround() {
+		return nil, fmt.Errorf("%q is no path below %v", s, root)
 	}
 	for _, t := range ref[1:] {
 		if _, ok := t.Value.(ast.String); !ok {
-			return nil, fmt.Errorf("%q is no path below input: its parts are keys", s)
+			return nil, fmt.Errorf("%q is no path below %v: its parts are keys", s, root)
 		}
 	}
 	return ref, nil

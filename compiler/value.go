@@ -59,6 +59,7 @@ type (
 		kind    rank        // an array for an array comprehension
 		t       *translator // names the loops
 		repeats bool        // an array that may have an element more often than is said
+		param   sqlgen.Expr // the array of exactly its elements, of a set that is a parameter
 	}
 )
 

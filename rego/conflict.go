@@ -40,7 +40,7 @@ func conflicting(c *ast.Compiler) []*ast.Term {
 // conflict.
 type negation struct {
 	function  bool      // its arguments may be unknown, whatever it reads
-	reads     []ast.Ref // into the input: all that the rule does
+	reads     []ast.Ref // into the input, and to rules: all that the rule does
 	data      []ast.Ref // into the data
 	rules     []ast.Ref // that may have two values
 	functions []*UnfaithfulError
@@ -97,7 +97,7 @@ func mayConflictBelowNot(at *ast.Location, function ast.Ref) *UnfaithfulError {
 }
 
 // reads are the references that may be unknown of x, and of the rules that it refers
-// to: those into the input, and those of expressions with modifiers.
+// to: those into the input, those of expressions with modifiers, and those to rules.
 func (p *Policy) reads(x any) []ast.Ref {
 	n := negation{}
 	n.visit(p, x, map[*ast.Rule]bool{})
@@ -131,6 +131,7 @@ func (n *negation) visit(p *Policy, x any, seen map[*ast.Rule]bool) {
 			}
 		case ref.HasPrefix(ast.DefaultRootRef):
 			n.data = append(n.data, ref.ConstantPrefix())
+			n.reads = append(n.reads, ref.ConstantPrefix()) // it may be a derived parameter
 			for _, r := range p.desugared.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
 				if seen[r] {
 					continue

@@ -335,8 +335,17 @@ func (q *Query) String() string { return q.text }
 // Eval evaluates the query in full: it is OPA's own decision on one input, and
 // the policy as it was written. An evaluation error allows nothing.
 func (q *Query) Eval(ctx context.Context, input ast.Value) (allowed bool, err error) {
+	return q.EvalWith(ctx, input, Known{})
+}
+
+// EvalWith is [Query.Eval] where the values of some rules for the input are known.
+func (q *Query) EvalWith(ctx context.Context, input ast.Value, known Known) (allowed bool, err error) {
 	defer stopped(&err)
-	rs, err := q.full.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(q.Now()))
+	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalTime(q.Now())}
+	if len(known.Params) > 0 {
+		options = append(options, rego.EvalVirtualCache(known.cache()))
+	}
+	rs, err := q.full.Eval(ctx, options...)
 	if err != nil {
 		return false, fmt.Errorf("evaluating %s: %w", q.text, err)
 	}

@@ -125,6 +125,12 @@ func anyColumn(p Predicate, is func(Column) bool) bool {
 	return found
 }
 
+// elementNone: an empty array has no elements.
+func elementNone(p ExistsElement) (Predicate, bool) {
+	l, ok := p.Of.(Literal)
+	return False, ok && l.Type.Array && l.Len() == 0
+}
+
 // elementHoist: a conjunct that does not read the element stands outside.
 func elementHoist(p ExistsElement) (Predicate, bool) {
 	outside, inside := split(p.Where, func(c Column) bool { return c.Table == p.Element.Table })

@@ -1,8 +1,10 @@
 package sqlgen
 
-import "context"
-
-import "strings"
+import (
+	"context"
+	"slices"
+	"strings"
+)
 
 // Result says which of the three a filter is.
 type Result uint8
@@ -22,8 +24,9 @@ func (r Result) String() string { return [...]string{"never", "always", "when"}[
 //
 // A Filter has the ToSql method that query builders take for a condition.
 type Filter struct {
-	result Result
-	pred   Predicate
+	result   Result
+	pred     Predicate
+	rendered *rendering // nil until it is asked for by Rendered
 }
 
 // Always is the filter that selects every row.
@@ -51,7 +54,7 @@ func WhenContext(ctx context.Context, p Predicate, trace func(Step)) Filter {
 		}
 		return Never()
 	}
-	return Filter{ResultWhen, p}
+	return Filter{result: ResultWhen, pred: p}
 }
 
 // Result says which of the three f is.
@@ -69,18 +72,21 @@ func (f Filter) Predicate() Predicate {
 // are qualified with alias.
 func (f Filter) As(alias string) Filter {
 	if f.result == ResultWhen {
-		f.pred = Qualify(f.pred, alias)
+		f.pred, f.rendered = Qualify(f.pred, alias), nil
 	}
 	return f
 }
 
 // SQL is a boolean expression that can stand after WHERE or in an AND, and its
 // arguments. Placeholders are numbered from start, which is 1 where the
-// condition's arguments come first.
+// condition's arguments come first. The arguments' elements are not to be changed:
+// the filters of a cache share them.
 func (f Filter) SQL(start int) (text string, args []any) {
-	n := numbered{start: start}
-	text = render(f.Predicate(), &n)
-	return f.closed(text), n.args
+	r := f.rendered
+	if r == nil {
+		r = rendered(f.Predicate(), f.closed)
+	}
+	return r.write(start), slices.Clip(r.args)
 }
 
 // ToSql is the expression with ? placeholders, for query builders. A ? that is

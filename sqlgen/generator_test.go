@@ -19,7 +19,7 @@ var (
 		uuid.Nil,
 	}
 	textPool = []string{
-		"a", "b", "A", "", "ab", "a%", "a_b", "%", "_", `\`, `a\%`, `\\`, "'", "''", `"`, "';--", "NULL", "null",
+		"a", "b", "A", "", "ab", "a%", "a_b", "%", "_", `\`, `a\%`, `\\`, "'", "''", `"`, "a0000000-0000-4000-8000-000000000002", "A0000000-0000-4000-8000-000000000002", "';--", "NULL", "null",
 		"{a,b}", "a,b", "é", "ß", "SS", " ", "a ", "\n", "?", "??", "$1", "@p1", ":x", "🙂", `it's \'`, "/*", "--", "E'", "k", "true",
 	}
 	intPool   = []int64{0, 1, 2, -1, 404, 32767, 32768, -32769, 5_000_000_000, math.MaxInt64, math.MinInt64}
@@ -141,11 +141,11 @@ func (g *generator) value(t Type) Literal {
 	case KindTimestamptz:
 		return Timestamp(pick(g, timePool))
 	case KindDate:
-		return Literal{t, pick(g, datePool)}
+		return Literal{Type: t, Value: pick(g, datePool)}
 	case KindInet:
-		return Literal{t, pick(g, inetPool)}
+		return Literal{Type: t, Value: pick(g, inetPool)}
 	case KindEnum:
-		return Literal{t, pick(g, enumPool)}
+		return Literal{Type: t, Value: pick(g, enumPool)}
 	case KindJSONB:
 		return JSON(pick(g, jsonPool))
 	default:

@@ -2,6 +2,7 @@ package sqlgen
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -32,34 +33,65 @@ import (
 type Literal struct {
 	Type  Type
 	Value any
+
+	mark string // of a long array, which two arrays share only if they are equal
 }
 
 // UUID is a uuid literal.
-func UUID(v uuid.UUID) Literal { return Literal{Type{Kind: KindUUID}, v} }
+func UUID(v uuid.UUID) Literal { return Literal{Type: Type{Kind: KindUUID}, Value: v} }
 
 // String is a text literal.
-func String(v string) Literal { return Literal{Type{Kind: KindText}, v} }
+func String(v string) Literal { return Literal{Type: Type{Kind: KindText}, Value: v} }
 
 // Int is an int literal.
-func Int(v int64) Literal { return Literal{Type{Kind: KindInt}, v} }
+func Int(v int64) Literal { return Literal{Type: Type{Kind: KindInt}, Value: v} }
 
 // Float is a double precision literal.
-func Float(v float64) Literal { return Literal{Type{Kind: KindFloat}, v} }
+func Float(v float64) Literal { return Literal{Type: Type{Kind: KindFloat}, Value: v} }
 
 // Number is a numeric literal; v is a decimal.
-func Number(v string) Literal { return Literal{Type{Kind: KindNumeric}, v} }
+func Number(v string) Literal { return Literal{Type: Type{Kind: KindNumeric}, Value: v} }
 
 // Bool is a boolean literal.
-func Bool(v bool) Literal { return Literal{Type{Kind: KindBool}, v} }
+func Bool(v bool) Literal { return Literal{Type: Type{Kind: KindBool}, Value: v} }
 
 // Timestamp is a timestamptz literal. PostgreSQL keeps microseconds: the rest of v
 // is dropped.
 func Timestamp(v time.Time) Literal {
-	return Literal{Type{Kind: KindTimestamptz}, v.UTC().Truncate(time.Microsecond)}
+	return Literal{Type: Type{Kind: KindTimestamptz}, Value: v.UTC().Truncate(time.Microsecond)}
 }
 
 // JSON is a jsonb literal; v is a JSON document.
-func JSON(v string) Literal { return Literal{Type{Kind: KindJSONB}, v} }
+func JSON(v string) Literal { return Literal{Type: Type{Kind: KindJSONB}, Value: v} }
+
+// Zero is a literal of the type: "", 0, false, an empty array, the JSON value null.
+func Zero(t Type) Literal {
+	if t.Array {
+		return ArrayOf(t.Elem(), nil)
+	}
+	switch t.Kind {
+	case KindUUID:
+		return UUID(uuid.Nil)
+	case KindBool:
+		return Bool(false)
+	case KindInt:
+		return Int(0)
+	case KindFloat:
+		return Float(0)
+	case KindNumeric:
+		return Number("0")
+	case KindTimestamptz:
+		return Timestamp(time.Unix(0, 0))
+	case KindDate:
+		return Literal{Type: t, Value: "1970-01-01"}
+	case KindInet:
+		return Literal{Type: t, Value: "0.0.0.0"}
+	case KindJSONB:
+		return JSON("null")
+	default:
+		return Literal{Type: t, Value: ""}
+	}
+}
 
 // ListOf is an array literal of a set of elements, which all have the type t: they
 // are sorted, and each is kept once.
@@ -86,8 +118,16 @@ func ArrayOf(t Type, elems []Literal) Literal {
 	default:
 		lit.Value = collect[string](elems)
 	}
+	if len(elems) > maxPrinted {
+		sum := sha256.Sum256(lit.appendElems(nil))
+		lit.mark = fmt.Sprintf("%d elements, %x", len(elems), sum[:16])
+	}
 	return lit
 }
+
+// maxPrinted is how many elements of an array are printed. To simplify is to compare,
+// and to compare is to print: of a longer array, its mark stands for it.
+const maxPrinted = 16
 
 func collect[T any](elems []Literal) []T {
 	out := make([]T, len(elems))
@@ -95,6 +135,26 @@ func collect[T any](elems []Literal) []T {
 		out[i] = e.Value.(T)
 	}
 	return out
+}
+
+// Len is the number of elements of an array literal.
+func (l Literal) Len() int {
+	switch v := l.Value.(type) {
+	case []uuid.UUID:
+		return len(v)
+	case []string:
+		return len(v)
+	case []bool:
+		return len(v)
+	case []int64:
+		return len(v)
+	case []float64:
+		return len(v)
+	case []time.Time:
+		return len(v)
+	default:
+		return 0
+	}
 }
 
 // Elems are the elements of an array literal.
@@ -120,7 +180,7 @@ func (l Literal) Elems() []Literal {
 func spread[T any](t Type, vs []T) []Literal {
 	out := make([]Literal, len(vs))
 	for i, v := range vs {
-		out[i] = Literal{t.Elem(), v}
+		out[i] = Literal{Type: t.Elem(), Value: v}
 	}
 	return out
 }

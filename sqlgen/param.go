@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Value makes a driver refuse a parameter that nobody has bound.
@@ -29,10 +30,28 @@ func Bind(p Predicate, value func(Param) (Literal, error)) (Predicate, error) {
 	return bound, first
 }
 
+// Params are the parameters that p mentions, each once, in the order in which they come.
+func Params(p Predicate) []Param {
+	var out []Param
+	rewrite(p, func(e Expr) Expr {
+		if param, ok := e.(Param); ok && !slices.Contains(out, param) {
+			out = append(out, param)
+		}
+		return e
+	})
+	return out
+}
+
 // foldExpr computes what is computed of a literal.
 func foldExpr(e Expr) Expr {
 	of, ok := operand(e).(Literal)
-	if !ok || of.Type.Array {
+	if !ok {
+		return e
+	}
+	if _, length := e.(Length); length && of.Type.Array {
+		return Int(int64(of.Len()))
+	}
+	if of.Type.Array {
 		return e
 	}
 	switch e.(type) {

@@ -180,19 +180,25 @@ func appendExpr(b []byte, e Expr) []byte {
 }
 
 func (l Literal) appendTo(b []byte) []byte {
-	if l.Type.Array {
-		b = append(b, '[')
-		for i, e := range l.Elems() {
-			if i > 0 {
-				b = append(b, ' ')
-			}
-			b = e.appendBare(b)
-		}
-		b = append(b, ']')
-	} else {
+	switch {
+	case l.mark != "":
+		b = append(append(append(b, '['), l.mark...), ']')
+	case l.Type.Array:
+		b = append(l.appendElems(append(b, '[')), ']')
+	default:
 		b = l.appendBare(b)
 	}
 	return append(append(b, ':'), l.Type.String()...)
+}
+
+func (l Literal) appendElems(b []byte) []byte {
+	for i, e := range l.Elems() {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = e.appendBare(b)
+	}
+	return b
 }
 
 func (l Literal) appendBare(b []byte) []byte {

@@ -225,13 +225,13 @@ func (j *judge) agree(preds []Predicate, params map[string]Literal) error {
 		if err != nil {
 			return err
 		}
-		plain = append(plain, Filter{ResultWhen, bound})
+		plain = append(plain, Filter{result: ResultWhen, pred: bound})
 		simplified = append(simplified, When(bound))
 		boundLate, err := bind(Simplify(p), params)
 		if err != nil {
 			return err
 		}
-		late = append(late, Filter{ResultWhen, boundLate})
+		late = append(late, Filter{result: ResultWhen, pred: boundLate})
 	}
 
 	type way struct {

@@ -513,29 +513,6 @@ func castSuffix(arg Expr, typed bool) string {
 	return ""
 }
 
-// numbered writes $n. A literal that comes again is bound once.
-type numbered struct {
-	start int
-	args  []any
-	seen  map[string]int
-}
-
-func (n *numbered) bind(b *strings.Builder, arg Expr, typed bool) {
-	key := argKey(arg)
-	i, ok := n.seen[key]
-	if !ok {
-		i = n.start + len(n.args)
-		n.args = append(n.args, argValue(arg))
-		if n.seen == nil {
-			n.seen = map[string]int{}
-		}
-		n.seen[key] = i
-	}
-	b.WriteByte('$')
-	b.WriteString(strconv.Itoa(i))
-	b.WriteString(castSuffix(arg, typed))
-}
-
 // placeholder stands for ? until those of names are doubled. No name has a NUL.
 const placeholder = "\x00"
 

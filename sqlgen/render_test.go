@@ -50,7 +50,7 @@ func param(name string, t Type) Param { return Param{name, t} }
 
 func list(elems ...Literal) Literal { return ListOf(elems[0].Type, elems) }
 
-func enum(v string) Literal { return Literal{mood.Type, v} }
+func enum(v string) Literal { return Literal{Type: mood.Type, Value: v} }
 
 type renderCase struct {
 	name string
@@ -228,8 +228,8 @@ var renderCases = map[string][]renderCase{
 		{"numeric that would be SQL", Eq(price, Number("1 OR TRUE --"))},
 		{"numeric that would be a comment", Eq(price, Number("--1"))},
 		{"timestamp", Eq(at, Timestamp(time.Date(2026, 1, 2, 3, 4, 5, 678_900_999, time.FixedZone("", 3600))))},
-		{"date", Eq(day, Literal{day.Type, "2026-01-02"})},
-		{"inet", Eq(ip, Literal{ip.Type, "10.0.0.1"})},
+		{"date", Eq(day, Literal{Type: day.Type, Value: "2026-01-02"})},
+		{"inet", Eq(ip, Literal{Type: ip.Type, Value: "10.0.0.1"})},
 		{"enum", Eq(mood, enum("it's"))},
 		{"json", Eq(doc, JSON(`{"it's":"\\"}`))},
 		{"quote", Eq(text, String(`'; DROP TABLE t; --`))},
@@ -275,8 +275,8 @@ var renderCases = map[string][]renderCase{
 		{"seconds between", Eq(Apply(TimeDiff[5], at, at), Number("1"))},
 	},
 	"addresses": {
-		{"within", Holds{Apply(Within, ip, Literal{ip.Type, "10.0.0.0/8"}), true}},
-		{"not around", Not{Holds{Apply(Around, ip, Literal{ip.Type, "10.0.0.1"}), true}}},
+		{"within", Holds{Apply(Within, ip, Literal{Type: ip.Type, Value: "10.0.0.0/8"}), true}},
+		{"not around", Not{Holds{Apply(Around, ip, Literal{Type: ip.Type, Value: "10.0.0.1"}), true}}},
 		{"network", Holds{Apply(IsNetwork, ip), true}},
 		{"uuid version", Eq(Apply(UUIDVersion, id), Int(4))},
 		{"uuid variant", Compare{GE, Apply(UUIDVariant, org), Int(128)}},
@@ -291,7 +291,7 @@ var renderCases = map[string][]renderCase{
 		{"letters beyond ASCII", Holds{Column{Name: "größe", Type: flagB.Type}, true}},
 		{"question mark", Eq(Column{Name: "a?", Type: text.Type}, String("?"))},
 		{"schema", Exists{"audit.Logs", "l", "", nil, false, Holds{Column{Table: "l", Name: "ok", Type: flagB.Type}, true}}},
-		{"schema of enum", Member{Column{Name: "e", Type: Type{Kind: KindEnum, Enum: "app.Mood"}}, ListOf(Type{Kind: KindEnum, Enum: "app.Mood"}, []Literal{{Type{Kind: KindEnum, Enum: "app.Mood"}, "a"}, {Type{Kind: KindEnum, Enum: "app.Mood"}, "b"}})}},
+		{"schema of enum", Member{Column{Name: "e", Type: Type{Kind: KindEnum, Enum: "app.Mood"}}, ListOf(Type{Kind: KindEnum, Enum: "app.Mood"}, []Literal{{Type: Type{Kind: KindEnum, Enum: "app.Mood"}, Value: "a"}, {Type: Type{Kind: KindEnum, Enum: "app.Mood"}, Value: "b"}})}},
 		{"exists without alias", Exists{"logs", "logs", "", nil, false, True}},
 	},
 	"exists": {
@@ -377,7 +377,7 @@ func TestRender(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			var b strings.Builder
 			for _, c := range cases {
-				f := Filter{ResultWhen, c.pred}
+				f := Filter{result: ResultWhen, pred: c.pred}
 				fmt.Fprintf(&b, "== %s: %v\n", c.name, c.pred)
 				sql, args := f.SQL(1)
 				fmt.Fprintf(&b, "sql     %s\nargs    %s\n", sql, argTexts(args))
@@ -471,7 +471,7 @@ func TestQualify(t *testing.T) {
 		"l.name = (l.diff -> l.organization_id::text #>> '{}') AND EXISTS (SELECT FROM g WHERE g.id = l.id) AND "+
 			"(NOT (array_position(l.tags, NULL) IS NOT NULL) OR 'a' = ANY(l.tags) OR "+
 			"jsonb_path_query_array(l.acl, 'strict $.*', '{}', true) @> jsonb_build_array(l.n::numeric))",
-		Filter{ResultWhen, Qualify(p, "l")}.Inline())
+		Filter{result: ResultWhen, pred: Qualify(p, "l")}.Inline())
 }
 
 func TestBind(t *testing.T) {

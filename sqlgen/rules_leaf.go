@@ -89,11 +89,11 @@ func memberOne(p Predicate) (Predicate, bool) {
 	if !ok {
 		return nil, false
 	}
-	switch elems := l.Elems(); len(elems) {
+	switch l.Len() {
 	case 0:
 		return empty, true
 	case 1:
-		return Compare{op, of, elems[0]}, true
+		return Compare{op, of, l.Elems()[0]}, true
 	default:
 		return nil, false
 	}

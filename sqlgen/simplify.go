@@ -52,6 +52,8 @@ type rule[P Predicate] struct {
 var (
 	leafRules = []rule[Predicate]{
 		{"leaf-constant", leafConstant},
+		{"holds-constant", holdsConstant},
+		{"text-of-uuid", textOfUUID},
 		{"match-empty", matchEmpty},
 		{"json-type-known", jsonTypeKnown},
 		{"member-one", memberOne},
@@ -80,6 +82,7 @@ var (
 		{"and-unit", andUnit},
 	}
 	elementRules = []rule[ExistsElement]{
+		{"element-none", elementNone},
 		{"element-hoist", elementHoist},
 		{"element-member", elementMember},
 		{"element-type", elementType},

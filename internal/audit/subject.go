@@ -187,6 +187,11 @@ func eachMember(data []byte, visit func(key string, value json.RawMessage) error
 
 // Input is the policy's input for reading rows of a resource, but for the row.
 func (s Subject) Input() map[string]any {
+	return map[string]any{"action": "read", "subject": s.Document()}
+}
+
+// Document is the subject as the policy sees it.
+func (s Subject) Document() map[string]any {
 	roles := make([]any, len(s.Roles))
 	for i, r := range s.Roles {
 		// Organizations share the lists: there may be a thousand of them.
@@ -202,13 +207,10 @@ func (s Subject) Input() map[string]any {
 		groups[i] = id.String()
 	}
 	return map[string]any{
-		"action": "read",
-		"subject": map[string]any{
-			"id":     s.ID.String(),
-			"roles":  roles,
-			"groups": groups,
-			"scope":  s.Scope.input(),
-		},
+		"id":     s.ID.String(),
+		"roles":  roles,
+		"groups": groups,
+		"scope":  s.Scope.input(),
 	}
 }
 

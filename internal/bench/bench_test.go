@@ -152,7 +152,7 @@ func BenchmarkFilter(b *testing.B) {
 			input := auditor(orgs...)
 			b.ReportAllocs()
 			for b.Loop() {
-				filter, err := engine.Filter(b.Context(), "audit_log", input)
+				filter, err := engine.Compile(b.Context(), "audit_log", input)
 				if err != nil || filter.Result() != sqlgen.ResultWhen {
 					b.Fatal(filter.Result(), err)
 				}

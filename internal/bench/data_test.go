@@ -113,7 +113,7 @@ func auditor(orgs ...uuid.UUID) map[string]any {
 // filterOf is the compiled filter of an auditor of the organizations.
 func filterOf(tb testing.TB, engine *rowfence.Engine, orgs ...uuid.UUID) sqlgen.Filter {
 	tb.Helper()
-	filter, err := engine.Filter(tb.Context(), "audit_log", auditor(orgs...))
+	filter, err := engine.Compile(tb.Context(), "audit_log", auditor(orgs...))
 	require.NoError(tb, err)
 	return filter
 }

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rowfence/rowfence"
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/sqlgen"
@@ -14,6 +16,19 @@ import (
 // countCap is where a count stops: more rows are "2,000+" to people.
 const countCap = 2000
 
+// authorized are the rows of a resource that the subject may read.
+func (s *server) authorized(ctx context.Context, subject audit.Subject, resource string) (sqlgen.Filter, error) {
+	who, err := rowfence.NewSubject(subject.Document())
+	if err != nil {
+		return sqlgen.Never(), err
+	}
+	filter, err := s.authorizer.Filter(ctx, who, "read", resource)
+	if err != nil {
+		return sqlgen.Never(), fmt.Errorf("authorizing %s: %w", resource, err)
+	}
+	return filter, nil
+}
+
 // auditLogs answers GET /api/v2/audit.
 func (s *server) auditLogs(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 	query, err := parseSearch(r.URL.RawQuery, "Invalid audit search query.", auditquery.ParseAudit)
@@ -21,9 +36,9 @@ func (s *server) auditLogs(w http.ResponseWriter, r *http.Request, subject audit
 		return err
 	}
 	ctx := r.Context()
-	authorized, err := s.authorizer.Filter(ctx, "audit_log", subject.Input())
+	authorized, err := s.authorized(ctx, subject, "audit_log")
 	if err != nil {
-		return fmt.Errorf("authorizing audit_log: %w", err)
+		return err
 	}
 	answer := auditLogsAnswer{AuditLogs: []auditLog{}, CountCap: countCap}
 	// Who may read nothing is not told that there is anything.

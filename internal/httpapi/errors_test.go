@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rowfence/rowfence"
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/internal/httpapi"
@@ -240,6 +241,6 @@ func (s stub) Ready(context.Context) error { return s.ready }
 
 type always struct{ err error }
 
-func (a always) Filter(context.Context, string, any) (sqlgen.Filter, error) {
+func (a always) Filter(context.Context, *rowfence.Subject, string, string) (sqlgen.Filter, error) {
 	return sqlgen.Always(), a.err
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rowfence/rowfence"
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/sqlgen"
@@ -35,9 +36,9 @@ type Store interface {
 	Ready(ctx context.Context) error
 }
 
-// Authorizer says which rows of a resource the policy allows for an input.
+// Authorizer says on which rows of a resource the policy allows a subject an action.
 type Authorizer interface {
-	Filter(ctx context.Context, resource string, input any) (sqlgen.Filter, error)
+	Filter(ctx context.Context, subject *rowfence.Subject, action, resource string) (sqlgen.Filter, error)
 }
 
 const (

@@ -1,0 +1,308 @@
+package compiler
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/rego"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// Plan is how the filters of a resource are made of a query. It is safe for concurrent
+// use.
+//
+//	Plan ── Template ──▶ Template ── Bind ──▶ Filter
+//	  a policy and a       an action,           a subject
+//	  resource             the known part
+type Plan struct {
+	query    *rego.Query
+	resource *Resource
+	derived  []ast.Ref
+	reads    []ast.Ref // of the input, that a template depends on, parameters among them
+}
+
+// NewPlan checks the resource's parameters that are rules against the policy.
+func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
+	p := &Plan{query: query, resource: resource}
+	unknowns := resource.unknowns()
+	for _, param := range resource.Params {
+		if !param.Derived() {
+			continue
+		}
+		if err := query.Policy().Derived(param.Path, unknowns); err != nil {
+			return nil, &Error{
+				Code: CodeSchemaDerived, Reason: fmt.Sprintf("parameter %v: %v", param.Path, err),
+				Hint: "a parameter is a rule of which the subject, the action and the resource decide alone",
+			}
+		}
+		p.derived = append(p.derived, param.Path)
+	}
+	p.reads = query.InputReads(p.derived)
+	return p, nil
+}
+
+// At is the plan for an instant, which is what time.now_ns says.
+func (p *Plan) At(query *rego.Query) *Plan {
+	at := *p
+	at.query = query
+	return &at
+}
+
+// Key tells templates apart: two inputs with one key have the same template. It is made
+// of the part of the input that the policy reads and that is no parameter.
+type Key [sha256.Size]byte
+
+// Key is that of an input's template.
+func (p *Plan) Key(input any) (Key, error) {
+	given, err := toInput(input)
+	if err != nil {
+		return Key{}, err
+	}
+	doc, err := newDocument(p.resource, given, p.reads)
+	if err != nil {
+		return Key{}, err
+	}
+	return sha256.Sum256([]byte(doc.known.String())), nil
+}
+
+// Template is the filter of a policy, resource and known input, but for the values of
+// the parameters. It is safe for concurrent use.
+type Template struct {
+	Residual  *rego.Residual
+	Predicate sqlgen.Predicate // as translated, before simplification
+
+	plan       *Plan
+	simplified sqlgen.Predicate
+	derivation *rego.Derivation
+	derived    []*Param // that the predicate mentions
+}
+
+// Template makes the template for an input. What the input says in the place of
+// parameters does not matter.
+func (p *Plan) Template(ctx context.Context, input any) (*Template, error) {
+	given, err := toInput(input)
+	if err != nil {
+		return nil, err
+	}
+	t, err := p.template(ctx, given)
+	if err != nil {
+		return nil, err
+	}
+	t.simplified = sqlgen.WhenContext(ctx, t.Predicate, nil).Predicate()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("simplifying: %w", err)
+	}
+	return t, t.prepare(ctx, t.simplified)
+}
+
+func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error) {
+	doc, err := newDocument(p.resource, given, p.reads)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRoot(p.query.Policy(), p.resource, doc, given); err != nil {
+		return nil, err
+	}
+	residual, err := p.query.Partial(ctx, doc.known, doc.unknowns)
+	if err != nil {
+		return nil, evalError(err)
+	}
+	pred, err := translate(ctx, residual, doc, p.query.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &Template{Residual: residual, Predicate: pred, plan: p}, nil
+}
+
+// prepare prepares the evaluation of the derived parameters that a predicate mentions.
+func (t *Template) prepare(ctx context.Context, pred sqlgen.Predicate) (err error) {
+	names := map[string]bool{}
+	for _, p := range sqlgen.Params(pred) {
+		names[p.Name] = true
+	}
+	var refs []ast.Ref
+	for i := range t.plan.resource.Params {
+		p := &t.plan.resource.Params[i]
+		if p.Derived() && (names[p.name()] || names[p.definedName()]) {
+			t.derived = append(t.derived, p)
+			refs = append(refs, p.Path)
+		}
+	}
+	t.derivation, err = t.plan.query.Derive(ctx, refs)
+	return err
+}
+
+// Bind is the filter for an input of the template's key: with the values that the
+// input has, and the policy's rules derive from it, in the place of the parameters. An
+// error is one of the input, or of the evaluation of a rule.
+func (t *Template) Bind(ctx context.Context, input any) (sqlgen.Filter, error) {
+	given, err := toInput(input)
+	if err != nil {
+		return sqlgen.Never(), err
+	}
+	pred, err := t.bind(ctx, t.simplified, given)
+	if err != nil {
+		return sqlgen.Never(), err
+	}
+	filter := sqlgen.WhenContext(ctx, pred, nil)
+	if err := ctx.Err(); err != nil {
+		return sqlgen.Never(), fmt.Errorf("simplifying: %w", err)
+	}
+	return filter, nil
+}
+
+// bind is a predicate with the input's values in the place of parameters.
+func (t *Template) bind(ctx context.Context, pred sqlgen.Predicate, given ast.Object) (sqlgen.Predicate, error) {
+	resource := t.plan.resource
+	if len(resource.Params) == 0 {
+		return pred, nil
+	}
+	// all of them, also those that no row's condition asks for: the policy was
+	// translated as if each had a value of its type
+	lits, err := givenLiterals(resource, given)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.derived) > 0 {
+		all := &node{known: given}
+		if err := all.placeFields(resource); err != nil {
+			return nil, err
+		}
+		values, err := t.derivation.Eval(ctx, all.value())
+		if err != nil {
+			return nil, evalError(err)
+		}
+		for i, p := range t.derived {
+			if err := p.bind(lits, values[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return sqlgen.Bind(pred, func(p sqlgen.Param) (sqlgen.Literal, error) {
+		lit, ok := lits[p.Name]
+		if !ok {
+			return lit, fmt.Errorf("parameter %s has no value", p.Name)
+		}
+		return lit, nil
+	})
+}
+
+// givenLiterals are the values that the input has for parameters, by name.
+func givenLiterals(r *Resource, given ast.Object) (map[string]sqlgen.Literal, error) {
+	lits := make(map[string]sqlgen.Literal, 2*len(r.Params))
+	for i := range r.Params {
+		p := &r.Params[i]
+		if p.Derived() {
+			continue
+		}
+		v, err := given.Find(p.Path[1:])
+		if err != nil {
+			return nil, &Error{Code: CodeParam, Reason: fmt.Sprintf("the input has no %v, which the schema makes a parameter of type %v", p.Path, p.Type)}
+		}
+		if err := p.bind(lits, v); err != nil {
+			return nil, err
+		}
+	}
+	return lits, nil
+}
+
+// name is what the parameter is called in a predicate.
+func (p *Param) name() string { return p.Path.String() }
+
+// definedName is what a predicate calls whether the rule has a value.
+func (p *Param) definedName() string { return p.Path.String() + " is defined" }
+
+// bind adds the parameter's value; nil is that of a rule that is undefined.
+func (p *Param) bind(lits map[string]sqlgen.Literal, v ast.Value) (err error) {
+	defer caught(&err, func(e *Error) *Error { return e })
+	if p.Derived() {
+		lits[p.definedName()] = sqlgen.Bool(v != nil)
+		if v == nil { // nothing reads it
+			lits[p.name()] = sqlgen.Zero(paramType(p.Type))
+			return nil
+		}
+	}
+	lits[p.name()], err = p.literal(v)
+	return err
+}
+
+// literal checks the JSON value of a parameter against its type.
+func (p *Param) literal(v ast.Value) (lit sqlgen.Literal, err error) {
+	refused := func(v ast.Value) error {
+		what := p.Type.String()
+		if p.Set {
+			what = "set(" + p.Type.Elem().String() + ")"
+		}
+		return &Error{
+			Code:   CodeParam,
+			Reason: fmt.Sprintf("parameter %v has type %s, and its value is %v", p.Path, what, v),
+			Hint:   "a uuid is in its canonical lower-case form, a timestamp in RFC 3339 in UTC",
+		}
+	}
+	scalarOf := func(v ast.Value) (sqlgen.Literal, bool) {
+		t := p.Type.Elem()
+		if t.Kind == sqlgen.KindEnum { // as text: it may be none of the labels
+			t = sqlgen.Type{Kind: sqlgen.KindText}
+		}
+		if t.Kind == sqlgen.KindJSONB {
+			return jsonLiteral(v)
+		}
+		return equalTo(t, false, v)
+	}
+	if !p.Type.Array {
+		lit, ok := scalarOf(v)
+		if !ok {
+			return lit, refused(v)
+		}
+		return lit, nil
+	}
+	switch v.(type) {
+	case *ast.Array:
+		if p.Set {
+			return lit, refused(v)
+		}
+	case ast.Set:
+		if p.Derived() && !p.Set {
+			return lit, refused(v)
+		}
+	default:
+		return lit, refused(v)
+	}
+	var elems []sqlgen.Literal
+	for _, e := range elements(v) {
+		l, ok := scalarOf(e)
+		if !ok {
+			return lit, refused(e)
+		}
+		elems = append(elems, l)
+	}
+	elem := paramType(p.Type).Elem()
+	if p.Set {
+		return sqlgen.ListOf(elem, elems), nil
+	}
+	return sqlgen.ArrayOf(elem, elems), nil
+}
+
+// derivedValue is what the policy sees of a rule that is a parameter.
+func (t *translator) derivedValue(p *Param) value {
+	v := paramValue(p)
+	if p.Set {
+		e := v[0].op.(array).e
+		over := t.over(e, false)
+		v = value{{sqlgen.True, ruleSet{
+			entries: []entry{{
+				from: solution{when: sqlgen.True, scopes: []scope{{over: over, when: sqlgen.True}}},
+				key:  value{{sqlgen.True, scalar{e: over.ElementValue()}}},
+			}},
+			kind: rankSet, t: t, param: e,
+		}}}
+	}
+	if t.residual.IsSet(p.Path) {
+		return v
+	}
+	defined := sqlgen.Param{Name: p.definedName(), Type: sqlgen.Type{Kind: sqlgen.KindBool}}
+	return v.under(sqlgen.Holds{Of: defined, Want: true})
+}

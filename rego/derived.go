@@ -1,0 +1,251 @@
+package rego
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+)
+
+// A derived parameter is a rule whose value does not depend on the row. Partial
+// evaluation leaves it a reference, as if it were unknown; its value is asked for by
+// itself, in a full evaluation.
+
+// Derived says of a rule whether it can be such a parameter: it is there, takes no
+// arguments, is one value or a set, reads none of the unknowns, and calls nothing whose
+// value differs between two evaluations of one input at one instant.
+func (p *Policy) Derived(ref ast.Ref, unknowns []ast.Ref) error {
+	rules := p.source.GetRulesExact(ref)
+	if len(rules) == 0 {
+		return fmt.Errorf("the policy has no rule %v%s", ref, p.suggest(ref))
+	}
+	for _, r := range rules {
+		switch {
+		case len(r.Head.Args) > 0:
+			return fmt.Errorf("%v is a function", ref)
+		case len(r.Head.Ref()) > len(r.Head.Ref().GroundPrefix()):
+			return fmt.Errorf("%v is an object whose keys are variables", ref)
+		}
+		for _, read := range p.reads(r) {
+			if overlap([]ast.Ref{read}, unknowns) {
+				return fmt.Errorf("%v reads %v, which depends on the row", ref, read)
+			}
+		}
+		if name := p.changing(r); name != "" {
+			return fmt.Errorf("%v calls %s, whose value is another one at each call", ref, name)
+		}
+	}
+	for _, m := range p.with.exprs {
+		if overlap(p.reads(m.body), []ast.Ref{ref}) {
+			return fmt.Errorf("%v is read at %v with another input or other data: it has several values", ref, m.Location)
+		}
+	}
+	return nil
+}
+
+// MultiValue reports whether the rule at ref is a partial set, which is never undefined.
+func (p *Policy) MultiValue(ref ast.Ref) bool {
+	return slices.ContainsFunc(p.source.GetRulesExact(ref), func(r *ast.Rule) bool { return r.Head.RuleKind() == ast.MultiValue })
+}
+
+// nowBuiltin is the one builtin without a fixed value that is one for an evaluation.
+var nowBuiltin = ast.NowNanos.Name
+
+// changing is the name of a builtin without a fixed value that x, or a rule that it
+// refers to, calls, but for the time; "" where there is none.
+func (p *Policy) changing(x any) (name string) {
+	p.walk(x, nil, func(x any) {
+		if called := calledBuiltin(x); called != nil && called.Nondeterministic && called.Name != nowBuiltin {
+			name = called.Name
+		}
+	})
+	return name
+}
+
+// calledBuiltin is the builtin that an expression or a term calls; nil for any other
+// part of a policy.
+func calledBuiltin(x any) *ast.Builtin {
+	var operator ast.Ref
+	switch x := x.(type) {
+	case *ast.Expr:
+		if x.IsCall() {
+			operator = x.Operator()
+		}
+	case ast.Call:
+		operator, _ = x[0].Value.(ast.Ref)
+	}
+	if operator == nil {
+		return nil
+	}
+	return ast.BuiltinMap[operator.String()]
+}
+
+// walk visits the parts of x, and of the rules that it refers to, but for those that
+// stop.
+func (p *Policy) walk(x any, stop []ast.Ref, visit func(any)) {
+	seen := map[*ast.Rule]bool{}
+	var inside func(x any)
+	inside = func(x any) {
+		ast.NewGenericVisitor(func(x any) bool {
+			visit(x)
+			ref, ok := x.(ast.Ref)
+			if !ok {
+				return false
+			}
+			for _, key := range ref[1:] { // the head is no term of its own
+				inside(key)
+			}
+			if !ref.HasPrefix(ast.DefaultRootRef) || slices.ContainsFunc(stop, ref.HasPrefix) {
+				return true
+			}
+			for _, r := range p.source.GetRulesDynamicWithOpts(ref, ast.RulesOptions{IncludeHiddenModules: true}) {
+				if !seen[r] {
+					seen[r] = true
+					inside(r)
+				}
+			}
+			return true
+		}).Walk(x)
+	}
+	inside(x)
+}
+
+// AsksTime reports whether the query may ask for the time, so that its meaning changes
+// with it.
+func (q *Query) AsksTime() bool {
+	asks := false
+	for _, r := range q.Rules() {
+		q.policy.walk(r, nil, func(x any) {
+			if called := calledBuiltin(x); called != nil && called.Name == nowBuiltin {
+				asks = true
+			}
+		})
+	}
+	return asks
+}
+
+// InputReads are the references into the input that the query depends on when the rules
+// at derived are parameters, up to their first part that is not a constant. None stands
+// inside another; they are sorted.
+func (q *Query) InputReads(derived []ast.Ref) []ast.Ref {
+	found := map[string]ast.Ref{}
+	add := func(ref ast.Ref) { found[ref.String()] = ref }
+	for _, r := range q.policy.source.GetRules(ast.MustParseRef(q.text)) {
+		q.policy.walk(r, derived, func(x any) {
+			switch x := x.(type) {
+			case ast.Ref:
+				if x.HasPrefix(ast.InputRootRef) {
+					add(x.ConstantPrefix())
+				}
+			case *ast.Term:
+				if x.Equal(ast.InputRootDocument) {
+					add(ast.InputRootRef)
+				}
+			}
+		})
+	}
+	var out []ast.Ref
+	for _, ref := range found {
+		if !hasAbove(found, ref) {
+			out = append(out, ref)
+		}
+	}
+	slices.SortFunc(out, func(a, b ast.Ref) int { return a.Compare(b) })
+	return out
+}
+
+func hasAbove(refs map[string]ast.Ref, ref ast.Ref) bool {
+	for n := len(ref) - 1; n > 0; n-- {
+		if _, ok := refs[ref[:n].String()]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// Known are values of rules for an input: nil for one that is undefined.
+type Known struct {
+	Params []ast.Ref
+	Values []ast.Value
+}
+
+// cache is a cache of one evaluation in which they are.
+func (k Known) cache() topdown.VirtualCache {
+	c := topdown.NewVirtualCache()
+	for i, ref := range k.Params {
+		var v *ast.Term
+		if k.Values[i] != nil {
+			v = ast.NewTerm(k.Values[i])
+		}
+		c.Put(ref, v)
+	}
+	return c
+}
+
+// Derivation is a full evaluation of derived parameters, prepared once.
+type Derivation struct {
+	query    *Query
+	params   []ast.Ref
+	prepared rego.PreparedEvalQuery
+}
+
+// Derive prepares the evaluation of the rules at params.
+func (q *Query) Derive(ctx context.Context, params []ast.Ref) (*Derivation, error) {
+	d := &Derivation{query: q, params: params}
+	if len(params) == 0 {
+		return d, nil
+	}
+	all := make([]*ast.Term, len(params))
+	for i, ref := range params { // a comprehension, since it may be undefined
+		v := ast.VarTerm("value")
+		all[i] = ast.ArrayComprehensionTerm(v, ast.NewBody(ast.Equality.Expr(v, ast.NewTerm(ref))))
+	}
+	body := ast.NewBody(ast.Equality.Expr(ast.VarTerm("values"), ast.ArrayTerm(all...)))
+	options := append(q.policy.options(q.policy.source, body),
+		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }))
+	var err error
+	if d.prepared, err = rego.New(options...).PrepareForEval(ctx); err != nil {
+		return nil, fmt.Errorf("preparing %s: %w", joinRefs(params), err)
+	}
+	return d, nil
+}
+
+func joinRefs(refs []ast.Ref) string {
+	names := make([]string, len(refs))
+	for i, r := range refs {
+		names[i] = r.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// Eval are the values of the parameters for an input, in their order; nil for one that
+// is undefined. An evaluation error is one of the policy.
+func (d *Derivation) Eval(ctx context.Context, input ast.Value) (values []ast.Value, err error) {
+	defer stopped(&err)
+	if len(d.params) == 0 {
+		return nil, nil
+	}
+	rs, err := d.prepared.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(d.query.Now()))
+	if err != nil {
+		return nil, fmt.Errorf("evaluating %s: %w", joinRefs(d.params), err)
+	}
+	if len(rs) != 1 {
+		return nil, fmt.Errorf("evaluating %s: %d results", joinRefs(d.params), len(rs))
+	}
+	all, ok := rs[0].Bindings["values"].(*ast.Array)
+	if !ok || all.Len() != len(d.params) {
+		return nil, fmt.Errorf("evaluating %s: no values", joinRefs(d.params))
+	}
+	values = make([]ast.Value, len(d.params))
+	for i := range values {
+		found := all.Elem(i).Value.(*ast.Array)
+		if found.Len() > 0 {
+			values[i] = found.Elem(0).Value
+		}
+	}
+	return values, nil
+}

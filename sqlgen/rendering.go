@@ -1,0 +1,106 @@
+package sqlgen
+
+import (
+	"strconv"
+	"strings"
+)
+
+// rendering is a condition's SQL with the numbers of its placeholders left out.
+type rendering struct {
+	first string // numbered from 1
+	text  string
+	at    []int // where a number belongs, ascending
+	arg   []int // which of the arguments, from 0, stands there
+	args  []any
+}
+
+// Rendered is the filter with its SQL made once, for one that is asked for it often.
+func (f Filter) Rendered() Filter {
+	if f.rendered == nil {
+		f.rendered = rendered(f.Predicate(), f.closed)
+		f.rendered.first = f.rendered.write(1)
+	}
+	return f
+}
+
+// Size is about how many bytes of memory the filter's SQL and arguments take, once it
+// is [Filter.Rendered].
+func (f Filter) Size() int {
+	if f.rendered == nil {
+		return 0
+	}
+	size := 2*len(f.rendered.text) + 16*len(f.rendered.at)
+	for _, arg := range f.rendered.args {
+		size += argSize(arg)
+	}
+	return size
+}
+
+func argSize(arg any) int {
+	switch v := arg.(type) {
+	case string:
+		return 16 + len(v)
+	case []string:
+		size := 24
+		for _, s := range v {
+			size += 16 + len(s)
+		}
+		return size
+	default:
+		lit := Literal{Value: arg}
+		return 32 + 24*len(lit.Elems())
+	}
+}
+
+// rendered is the SQL of p; closed puts what it needs around it.
+func rendered(p Predicate, closed func(string) string) *rendering {
+	r := &rendering{}
+	text := render(p, &numbered{r: r})
+	if r.text = closed(text); len(r.text) > len(text) { // in parentheses
+		for i := range r.at {
+			r.at[i]++
+		}
+	}
+	return r
+}
+
+// write is the SQL with placeholders numbered from start.
+func (r *rendering) write(start int) string {
+	if start == 1 && r.first != "" {
+		return r.first
+	}
+	var b strings.Builder
+	b.Grow(len(r.text) + 3*len(r.at))
+	from := 0
+	for i, at := range r.at {
+		b.WriteString(r.text[from:at])
+		b.WriteString(strconv.Itoa(start + r.arg[i]))
+		from = at
+	}
+	b.WriteString(r.text[from:])
+	return b.String()
+}
+
+// numbered writes $ and remembers where its number belongs. A literal that comes again
+// is bound once.
+type numbered struct {
+	r    *rendering
+	seen map[string]int
+}
+
+func (n *numbered) bind(b *strings.Builder, arg Expr, typed bool) {
+	key := argKey(arg)
+	i, ok := n.seen[key]
+	if !ok {
+		i = len(n.r.args)
+		n.r.args = append(n.r.args, argValue(arg))
+		if n.seen == nil {
+			n.seen = map[string]int{}
+		}
+		n.seen[key] = i
+	}
+	b.WriteByte('$')
+	n.r.at = append(n.r.at, b.Len())
+	n.r.arg = append(n.r.arg, i)
+	b.WriteString(castSuffix(arg, typed))
+}
