@@ -40,6 +40,9 @@ func (e *Engine) AllowEach(ctx context.Context, subject *Subject, action string,
 	if subject == nil {
 		return nil, errors.New("a decision is for a Subject, made by NewSubject, and there is none")
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	input, err := e.input(subject, action)
 	if err != nil {
 		return nil, err

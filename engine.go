@@ -205,13 +205,16 @@ func (e *Engine) Filter(ctx context.Context, subject *Subject, action, resource 
 	if subject == nil {
 		return sqlgen.Never(), errors.New("a filter is for a Subject, made by NewSubject, and there is none")
 	}
+	if err := ctx.Err(); err != nil {
+		return sqlgen.Never(), err
+	}
 	if s.asksTime {
 		return e.bindAt(ctx, s, subject, action, resource)
 	}
 	key := filterKey{subject.id, action, resource}
 	if f, ok := s.filters.get(key); ok {
 		e.config.Metrics.FilterHit(resource)
-		return f, ctx.Err()
+		return f, nil
 	}
 	return s.filters.make(ctx, e.config.Timeout, key, func(ctx context.Context) (Filter, error) {
 		return e.bind(ctx, s, subject, action, resource)

@@ -203,16 +203,31 @@ func (r *renderer) binary(l Expr, op string, right Expr) {
 		r.WriteString(byBytes)
 	}
 	r.WriteString(op)
-	r.operand(right)
+	r.right(l, right)
 }
 
 // left writes an operand whose type PostgreSQL infers from the one on the right.
 func (r *renderer) left(l, right Expr) {
-	if isArg(right) {
+	if isArg(right) || narrower(right, l) {
 		r.typed(l)
 		return
 	}
 	r.operand(l)
+}
+
+// right writes an operand whose type PostgreSQL infers from the one on the left.
+func (r *renderer) right(left, e Expr) {
+	if narrower(left, e) {
+		r.typed(e)
+		return
+	}
+	r.operand(e)
+}
+
+// narrower reports whether an integer stands beside a numeric argument, which
+// PostgreSQL would take for an integer, too.
+func narrower(beside, arg Expr) bool {
+	return isArg(arg) && TypeOf(arg).Kind == KindNumeric && TypeOf(beside).Kind == KindInt
 }
 
 func (r *renderer) anyAll(of Expr, op string, set Expr) {
@@ -221,7 +236,7 @@ func (r *renderer) anyAll(of Expr, op string, set Expr) {
 		r.WriteString(byBytes)
 	}
 	r.WriteString(op)
-	if isArg(of) {
+	if isArg(of) || narrower(of, set) {
 		r.typed(set)
 	} else {
 		r.expr(set)
@@ -236,7 +251,7 @@ func (r *renderer) compare(p Compare) {
 		r.WriteString(byBytes)
 	}
 	r.WriteString(" " + p.Op.String() + " ")
-	r.operand(p.R)
+	r.right(p.L, p.R)
 }
 
 const byBytes = ` COLLATE "C"`

@@ -223,6 +223,8 @@ var renderCases = map[string][]renderCase{
 		{"infinity", Eq(float, Float(math.Inf(-1)))},
 		{"not a number", Eq(float, Float(math.NaN()))},
 		{"numeric", Eq(price, Number("-12.50"))},
+		{"numeric beside an int", Compare{LT, number, Number("2.5")}},
+		{"numerics beside an int", Member{number, list(Number("2.5"), Number("3"))}},
 		{"numeric with exponent", Eq(price, Number("1e-3"))},
 		{"numeric that is none", Eq(price, Number("NaN"))},
 		{"numeric that would be SQL", Eq(price, Number("1 OR TRUE --"))},
