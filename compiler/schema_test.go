@@ -262,7 +262,7 @@ func TestDocumentedSchemas(t *testing.T) {
 	text, err := os.ReadFile("../docs/schema.md")
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
-	require.Len(t, blocks, 4)
+	require.Len(t, blocks, 5)
 	for _, b := range blocks {
 		_, err := compiler.ParseSchema(b[1])
 		require.NoError(t, err, "%s", b[1])
