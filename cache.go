@@ -108,7 +108,12 @@ func once[T any](ctx context.Context, timeout time.Duration, flight *singlefligh
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
-	done := flight.DoChan(name, func() (any, error) {
+	done := flight.DoChan(name, func() (_ any, err error) {
+		defer func() { // it is nobody's goroutine: a panic would end the program
+			if r := recover(); r != nil {
+				err = fmt.Errorf("stopped: %v", r)
+			}
+		}()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 		defer cancel()
 		return work(ctx)

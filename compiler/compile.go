@@ -19,7 +19,8 @@ import (
 // Compilation is a filter and how it came about.
 type Compilation struct {
 	Residual  *rego.Residual
-	Predicate sqlgen.Predicate // as translated, before simplification
+	Template  sqlgen.Predicate // as translated, with parameters; nil where the schema has none
+	Predicate sqlgen.Predicate // with the parameters' values, before simplification
 	Filter    sqlgen.Filter
 }
 
@@ -65,7 +66,11 @@ func (p *Plan) Explain(ctx context.Context, input any, trace func(sqlgen.Step)) 
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("simplifying: %w", err)
 	}
-	return &Compilation{t.Residual, pred, filter}, nil
+	out := &Compilation{Residual: t.Residual, Predicate: pred, Filter: filter}
+	if len(p.resource.Params) > 0 {
+		out.Template = t.Predicate
+	}
+	return out, nil
 }
 
 // unfaithfulErrors are how the refusals of package rego are told.

@@ -48,6 +48,12 @@ func (f *Field) CanHold(v ast.Value) bool {
 
 // CanBe reports whether v may be a value of the parameter.
 func (p *Param) CanBe(v ast.Value) bool {
+	if set, ok := v.(ast.Set); ok && p.Set {
+		return !set.Until(func(e *ast.Term) bool { return !shows(p.Type.Elem(), false, e.Value) })
+	}
+	if p.Set {
+		return false
+	}
 	f := Field{Column: sqlgen.Column{Type: p.Type, NotNull: true}}
 	return f.CanBe(v)
 }

@@ -100,6 +100,11 @@ func (in *inspection) run(ctx context.Context) (*checked, error) {
 	if err != nil {
 		return nil, refused(err, in.format == "json")
 	}
+	for _, r := range chosen {
+		if _, err := compiler.NewPlan(query, r); err != nil {
+			return nil, refused(err, in.format == "json")
+		}
+	}
 	out := &checked{resources: len(chosen)}
 	labels := map[string][]string{}
 	if in.databaseURL != "" {

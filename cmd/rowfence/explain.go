@@ -48,6 +48,9 @@ func explain(w io.Writer, c *compiler.Compilation, steps []sqlgen.Step, start in
 		residual = "(nothing: no row can be allowed)"
 	}
 	section("residual", residual)
+	if c.Template != nil {
+		section("template", sqlgen.Indent(c.Template))
+	}
 	section("predicate", sqlgen.Indent(c.Predicate))
 	if len(steps) > 0 {
 		var list strings.Builder
