@@ -150,21 +150,22 @@ func (s *simplifier) simplifyExpr(e Expr) Expr {
 
 // simplifyOperands simplifies the conditions in the expressions of a leaf.
 func (s *simplifier) simplifyOperands(p Predicate) Predicate {
-	es := operands(p)
-	found := false
-	for i, e := range es {
-		es[i] = rewriteExpr(e, func(x Expr) Expr {
-			if _, ok := x.(Aggregate); !ok {
-				return x
-			}
-			found = true
-			return s.simplifyExpr(x)
-		})
-	}
-	if !found {
+	if !anyOperand(p, holdsAggregate) {
 		return p
 	}
+	es := operands(p)
+	for i, e := range es {
+		es[i] = rewriteExpr(e, s.simplifyExpr)
+	}
 	return withOperands(p, es)
+}
+
+// holdsAggregate reports whether an aggregate stands in an expression.
+func holdsAggregate(e Expr) bool {
+	return anyPart(e, func(part Expr) bool {
+		_, ok := part.(Aggregate)
+		return ok
+	})
 }
 
 // aggregate writes the subquery. Where equal values count once, those of several

@@ -1,6 +1,9 @@
 package sqlgen
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // ExistsElement is true when the collection has an element for which Where is true.
 // Of is an array, or a jsonb value: of that the elements when it is an array or,
@@ -114,15 +117,33 @@ func mentions(p Predicate, c Column) bool {
 	return anyColumn(p, func(have Column) bool { return have == c })
 }
 
+// anyColumn reports whether p reads such a column.
 func anyColumn(p Predicate, is func(Column) bool) bool {
-	found := false
-	rewrite(p, func(e Expr) Expr {
-		if c, ok := e.(Column); ok && is(c) {
-			found = true
-		}
-		return e
+	in := func(t Predicate) bool { return anyColumn(t, is) }
+	switch p := p.(type) {
+	case And:
+		return slices.ContainsFunc(p, in)
+	case Or:
+		return slices.ContainsFunc(p, in)
+	case Not:
+		return in(p.Of)
+	case Exists:
+		return in(p.Where) || p.On != nil && in(p.On)
+	case ExistsElement:
+		return in(Null{p.Of}) || in(p.Where)
+	}
+	return anyOperand(p, func(e Expr) bool {
+		return anyPart(e, func(part Expr) bool {
+			switch part := part.(type) {
+			case Column:
+				return is(part)
+			case Aggregate:
+				return slices.ContainsFunc(part.Of, func(y Yield) bool { return in(y.nested()) })
+			default:
+				return false
+			}
+		})
 	})
-	return found
 }
 
 // elementNone: an empty array has no elements.

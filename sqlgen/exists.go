@@ -234,14 +234,12 @@ func hasExists(p Predicate) bool {
 
 // hasExistsWithin looks into the subqueries of a leaf's expressions.
 func hasExistsWithin(leaf Predicate) bool {
-	found := false
-	mapExprs(leaf, func(e Expr) Expr {
-		return rewriteAround(e, func(e Expr) Expr { return e }, func(a Aggregate) Aggregate {
-			found = found || slices.ContainsFunc(a.Of, func(y Yield) bool { return hasExists(y.nested()) })
-			return a
+	return anyOperand(leaf, func(e Expr) bool {
+		return anyPart(e, func(part Expr) bool {
+			a, ok := part.(Aggregate)
+			return ok && slices.ContainsFunc(a.Of, func(y Yield) bool { return hasExists(y.nested()) })
 		})
 	})
-	return found
 }
 
 // namer gives names to the tables of subqueries.

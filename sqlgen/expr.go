@@ -1,5 +1,7 @@
 package sqlgen
 
+import "slices"
+
 // Expr is a SQL value: a column, a bind argument, or something computed of them.
 type Expr interface{ expr() }
 
@@ -179,5 +181,22 @@ func mapParts(e Expr, f func(Expr) Expr) Expr {
 		return x.mapped(f)
 	default:
 		return e
+	}
+}
+
+// anyPart reports whether e, or a part of it outside of subqueries, is such.
+func anyPart(e Expr, is func(Expr) bool) bool {
+	switch x := e.(type) {
+	case Column, Param, Literal, Aggregate:
+		return is(e)
+	case JSONGet:
+		return is(e) || anyPart(x.Of, is) || anyPart(x.Key, is)
+	case Call:
+		return is(e) || slices.ContainsFunc(x.Args, func(a Expr) bool { return anyPart(a, is) })
+	case JSONBuild:
+		return is(e) || slices.ContainsFunc(x.Values, func(v Expr) bool { return anyPart(v, is) })
+	default:
+		of := operand(e)
+		return is(e) || of != nil && anyPart(of, is)
 	}
 }

@@ -1,41 +1,16 @@
 package sqlgen
 
-import "fmt"
-
 // maxPairwise bounds the terms among which every pair is looked at, so that a
 // predicate of thousands of terms costs no square of them.
 const maxPairwise = 64
 
-// sameExpr reports whether two expressions are the same.
-func sameExpr(a, b Expr) bool {
-	x, okA := a.(Column)
-	y, okB := b.(Column)
-	if okA || okB {
-		return okA && okB && x == y
-	}
-	return printedExpr(a) == printedExpr(b)
-}
-
-func samePred(a, b Predicate) bool {
-	return sameKind(a, b) && canonical(a) == canonical(b)
-}
-
-// sameKind spares most pairs the comparison of their texts.
-func sameKind(a, b Predicate) bool {
-	if x, ok := a.(Compare); ok {
-		y, ok := b.(Compare)
-		return ok && x.Op == y.Op && sameExpr(x.L, y.L)
-	}
-	return nodeName(a) == nodeName(b)
-}
-
 // values of an expression: the set of literals that a leaf demands or forbids.
 type values struct {
 	of   Expr
-	t    Type            // of the literals; none for NULL
-	in   map[string]bool // the literals, by their text
-	not  bool            // any value but these
-	null bool            // NULL too
+	t    Type    // of the literals; none for NULL
+	in   Literal // one, or an array of them; the zero Literal for none
+	not  bool    // any value but these
+	null bool    // NULL too
 }
 
 // valuesOf reads a leaf as a set of values of one expression, where it is one.
@@ -45,18 +20,14 @@ func valuesOf(p Predicate) (values, bool) {
 		if !ok || !l.Type.distinguishable() {
 			return values{}, false
 		}
-		return values{e, l.Type, map[string]bool{l.bare(): true}, not, null}, true
+		return values{e, l.Type, l, not, null}, true
 	}
 	many := func(e, set Expr, not bool) (values, bool) {
 		l, ok := set.(Literal)
 		if !ok || !l.Type.Elem().distinguishable() {
 			return values{}, false
 		}
-		v := values{e, l.Type.Elem(), map[string]bool{}, not, false}
-		for _, elem := range l.Elems() {
-			v.in[elem.bare()] = true
-		}
-		return v, true
+		return values{e, l.Type.Elem(), l, not, false}, true
 	}
 	switch p := p.(type) {
 	case Compare:
@@ -70,9 +41,9 @@ func valuesOf(p Predicate) (values, bool) {
 	case Excluded:
 		return many(p.Of, p.Set, true)
 	case Holds:
-		return values{p.Of, Type{Kind: KindBool}, map[string]bool{fmt.Sprint(p.Want): true}, false, false}, true
+		return values{p.Of, Type{Kind: KindBool}, Bool(p.Want), false, false}, true
 	case Null:
-		return values{p.Of, Type{}, nil, false, true}, true
+		return values{p.Of, Type{}, Literal{}, false, true}, true
 	case Not:
 		v, ok := valuesOf(p.Of)
 		v.not, v.null = !v.not, !v.null
@@ -98,10 +69,7 @@ func subject(p Predicate) Expr {
 	if n, ok := p.(Not); ok {
 		return subject(n.Of)
 	}
-	if of := operands(p); len(of) > 0 {
-		return of[0]
-	}
-	return nil
+	return firstOperand(p)
 }
 
 // within reports whether every value of v is one of w.
@@ -121,27 +89,6 @@ func (v values) within(w values) bool {
 func (v values) complement() values {
 	v.not, v.null = !v.not, !v.null
 	return v
-}
-
-func subset(a, b map[string]bool) bool {
-	for k := range a {
-		if !b[k] {
-			return false
-		}
-	}
-	return true
-}
-
-func disjoint(a, b map[string]bool) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	for k := range a {
-		if b[k] {
-			return false
-		}
-	}
-	return true
 }
 
 // implies reports whether q is true whenever p is. It may miss an implication,
@@ -264,23 +211,23 @@ func notNullOf(p Predicate) (Expr, bool) {
 
 // forbidsNull reports whether p is never true where e is NULL.
 func forbidsNull(p Predicate, e Expr) bool {
-	var operandsOf []Expr
-	if strict(p) {
-		operandsOf = operands(p)
-	} else if of, ok := notNullOf(p); ok {
-		operandsOf = []Expr{of}
+	if of, ok := notNullOf(p); ok {
+		return isNullWith(of, e)
 	}
-	for _, o := range operandsOf {
-		for ; o != nil; o = operand(o) {
-			if _, never := o.(JSONArray); never {
-				break
-			}
-			if sameExpr(o, e) {
-				return true
-			}
-			if get, ok := o.(JSONGet); ok && operand(get.Key) != nil && sameExpr(operand(get.Key), e) {
-				return true
-			}
+	return strict(p) && anyOperand(p, func(o Expr) bool { return isNullWith(o, e) })
+}
+
+// isNullWith reports whether o is NULL where e is.
+func isNullWith(o, e Expr) bool {
+	for ; o != nil; o = operand(o) {
+		if _, never := o.(JSONArray); never {
+			return false
+		}
+		if sameExpr(o, e) {
+			return true
+		}
+		if get, ok := o.(JSONGet); ok && operand(get.Key) != nil && sameExpr(operand(get.Key), e) {
+			return true
 		}
 	}
 	return false

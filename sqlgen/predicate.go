@@ -159,6 +159,59 @@ func operands(p Predicate) []Expr {
 	}
 }
 
+// anyOperand reports whether one of the [operands] is such.
+func anyOperand(p Predicate, is func(Expr) bool) bool {
+	switch p := p.(type) {
+	case Compare:
+		return is(p.L) || is(p.R)
+	case Distinct:
+		return is(p.L) || is(p.R)
+	case Same:
+		return is(p.L) || is(p.R)
+	case Member:
+		return is(p.Of) || is(p.Set)
+	case Excluded:
+		return is(p.Of) || is(p.Set)
+	case Match:
+		return is(p.Of) || is(p.Sub)
+	case JSONContains:
+		return is(p.L) || is(p.R)
+	default:
+		of := firstOperand(p)
+		return of != nil && is(of)
+	}
+}
+
+// firstOperand is the first of the [operands]; nil where there are none.
+func firstOperand(p Predicate) Expr {
+	switch p := p.(type) {
+	case Compare:
+		return p.L
+	case Distinct:
+		return p.L
+	case Same:
+		return p.L
+	case Null:
+		return p.Of
+	case Member:
+		return p.Of
+	case Excluded:
+		return p.Of
+	case Holds:
+		return p.Of
+	case Match:
+		return p.Of
+	case JSONTypeIs:
+		return p.Of
+	case HasNull:
+		return p.Of
+	case JSONContains:
+		return p.L
+	default:
+		return nil
+	}
+}
+
 // withOperands is p with other expressions in the places of [operands].
 func withOperands(p Predicate, es []Expr) Predicate {
 	switch p := p.(type) {

@@ -3,9 +3,21 @@ package sqlgen
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 func andFlatten(p And) (Predicate, bool) {
+	nested := func(t Predicate) bool {
+		switch t.(type) {
+		case And, Const:
+			return true
+		default:
+			return false
+		}
+	}
+	if len(p) > 1 && !slices.ContainsFunc(p, nested) {
+		return nil, false
+	}
 	flat, fired := make([]Predicate, 0, len(p)), len(p) < 2
 	for _, t := range p {
 		switch t := t.(type) {
@@ -24,6 +36,17 @@ func andFlatten(p And) (Predicate, bool) {
 }
 
 func orFlatten(p Or) (Predicate, bool) {
+	nested := func(t Predicate) bool {
+		switch t.(type) {
+		case Or, Const:
+			return true
+		default:
+			return false
+		}
+	}
+	if len(p) > 1 && !slices.ContainsFunc(p, nested) {
+		return nil, false
+	}
 	flat, fired := make([]Predicate, 0, len(p)), len(p) < 2
 	for _, t := range p {
 		switch t := t.(type) {
@@ -73,20 +96,12 @@ func allConjuncts(to []Predicate, p Predicate) []Predicate {
 
 // hasComplement reports whether a term negates what others of the terms make up.
 func hasComplement(terms []Predicate, parts func(Predicate) []Predicate) bool {
-	var have map[string]bool
 	for _, t := range terms {
 		n, ok := t.(Not)
 		if !ok {
 			continue
 		}
-		if have == nil {
-			have = map[string]bool{}
-			for _, k := range key(terms).keys {
-				have[k] = true
-			}
-		}
-		missing := slices.ContainsFunc(key(parts(n.Of)).keys, func(k string) bool { return !have[k] })
-		if !missing {
+		if among(terms)(parts(n.Of)) {
 			return true
 		}
 	}
@@ -104,6 +119,25 @@ func orDuplicate(p Or) (Predicate, bool) {
 }
 
 func unique(terms []Predicate) []Predicate {
+	if len(terms) > fewTerms {
+		return uniqueOfMany(terms)
+	}
+	for i, t := range terms {
+		if !holdsPred(terms[:i], t) {
+			continue
+		}
+		kept := slices.Clone(terms[:i])
+		for _, t := range terms[i+1:] {
+			if !holdsPred(kept, t) {
+				kept = append(kept, t)
+			}
+		}
+		return kept
+	}
+	return terms
+}
+
+func uniqueOfMany(terms []Predicate) []Predicate {
 	seen := make(map[string]bool, len(terms))
 	kept := make([]Predicate, 0, len(terms))
 	for i, k := range key(terms).keys {
@@ -156,10 +190,13 @@ func dropPairwise(terms []Predicate, needless func(t, other Predicate) bool) []P
 	if len(terms) > maxPairwise {
 		return terms
 	}
-	kept := slices.Clone(terms)
+	kept, cloned := terms, false
 	for i := 0; i < len(kept); i++ {
 		for j := range kept {
 			if i != j && needless(kept[i], kept[j]) {
+				if !cloned {
+					kept, cloned = slices.Clone(kept), true
+				}
 				kept = slices.Delete(kept, i, i+1)
 				i--
 				break
@@ -261,18 +298,20 @@ func andUnit(p And) (Predicate, bool) {
 	if len(p) > maxPairwise {
 		return nil, false
 	}
-	out, fired := slices.Clone(p), false
+	out, fired := p, false
 	for i, t := range out {
 		or, ok := t.(Or)
 		if !ok {
 			continue
 		}
-		left := slices.DeleteFunc(slices.Clone(or), func(d Predicate) bool {
-			return beside(out, i, d, excludes)
-		})
-		if len(left) < len(or) {
-			out[i], fired = unwrapOr(left), true
+		needless := func(d Predicate) bool { return beside(out, i, d, excludes) }
+		if !slices.ContainsFunc(or, needless) {
+			continue
 		}
+		if !fired {
+			out, fired = slices.Clone(out), true
+		}
+		out[i] = unwrapOr(slices.DeleteFunc(slices.Clone(or), needless))
 	}
 	return out, fired
 }
@@ -282,18 +321,20 @@ func orUnit(p Or) (Predicate, bool) {
 	if len(p) > maxPairwise {
 		return nil, false
 	}
-	out, fired := slices.Clone(p), false
+	out, fired := p, false
 	for i, t := range out {
 		and, ok := t.(And)
 		if !ok {
 			continue
 		}
-		left := slices.DeleteFunc(slices.Clone(and), func(c Predicate) bool {
-			return beside(out, i, c, exhausts)
-		})
-		if len(left) < len(and) {
-			out[i], fired = unwrapAnd(left), true
+		needless := func(c Predicate) bool { return beside(out, i, c, exhausts) }
+		if !slices.ContainsFunc(and, needless) {
+			continue
 		}
+		if !fired {
+			out, fired = slices.Clone(out), true
+		}
+		out[i] = unwrapAnd(slices.DeleteFunc(slices.Clone(and), needless))
 	}
 	return out, fired
 }
@@ -313,35 +354,24 @@ func orFactor(p Or) (Predicate, bool) {
 	if len(p) < 2 {
 		return nil, false
 	}
-	common := map[string]bool{}
-	for _, k := range key(conjuncts(p[0])).keys {
-		common[k] = true
-	}
+	common := slices.Clone(conjuncts(p[0]))
 	for _, t := range p[1:] {
-		here := map[string]bool{}
-		for _, k := range key(conjuncts(t)).keys {
-			here[k] = true
-		}
-		for k := range common {
-			if !here[k] {
-				delete(common, k)
-			}
-		}
-		if len(common) == 0 {
+		here := among(conjuncts(t))
+		if common = slices.DeleteFunc(common, func(c Predicate) bool { return !here([]Predicate{c}) }); len(common) == 0 {
 			return nil, false
 		}
 	}
+	isCommon := among(common)
 	var front []Predicate
 	rest := make([]Predicate, len(p))
 	for i, t := range p {
 		var left []Predicate
-		terms := conjuncts(t)
-		for j, k := range key(terms).keys {
+		for _, c := range conjuncts(t) {
 			switch {
-			case !common[k]:
-				left = append(left, terms[j])
+			case !isCommon([]Predicate{c}):
+				left = append(left, c)
 			case i == 0:
-				front = append(front, terms[j])
+				front = append(front, c)
 			}
 		}
 		rest[i] = unwrapAnd(left)
@@ -349,39 +379,87 @@ func orFactor(p Or) (Predicate, bool) {
 	return And(append(front, unwrapOr(rest))), true
 }
 
+// among is the test whether all of some predicates are among the terms.
+func among(terms []Predicate) func([]Predicate) bool {
+	if len(terms) <= fewTerms {
+		return func(ps []Predicate) bool {
+			return !slices.ContainsFunc(ps, func(p Predicate) bool { return !holdsPred(terms, p) })
+		}
+	}
+	have := make(map[string]bool, len(terms))
+	for _, k := range key(terms).keys {
+		have[k] = true
+	}
+	return func(ps []Predicate) bool {
+		return !slices.ContainsFunc(ps, func(p Predicate) bool { return !have[canonical(p)] })
+	}
+}
+
 // orSort: the same disjuncts print the same, whatever order they came in; what costs
 // a look at another table comes last.
 func orSort(p Or) (Predicate, bool) {
-	k := key(p)
-	order := make([]int, len(p))
-	for i := range order {
-		order[i] = i
-	}
-	last := func(i int) int {
-		t := p[i]
-		if n, ok := t.(Not); ok {
-			t = n.Of
-		}
-		switch t.(type) {
-		case Exists, ExistsElement:
-			return 1
-		default:
-			return 0
-		}
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		byKey := cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(k.keys[a], k.keys[b]))
-		if byKey == 0 { // conjuncts in another order
-			return cmp.Compare(printed(p[a]), printed(p[b]))
-		}
-		return byKey
-	})
-	if slices.IsSorted(order) {
+	o := newOrder(p)
+	if slices.IsSortedFunc(o.places, o.compare) {
 		return nil, false
 	}
+	slices.SortStableFunc(o.places, o.compare)
 	out := make(Or, len(p))
-	for i, o := range order {
-		out[i] = p[o]
+	for i, place := range o.places {
+		out[i] = p[place]
 	}
 	return out, true
+}
+
+// order is that of an Or's terms. They are printed only where their first words say
+// nothing.
+type order struct {
+	terms  []Predicate
+	places []int
+	names  []string
+	keys   []string
+}
+
+func newOrder(terms []Predicate) *order {
+	o := &order{terms, make([]int, len(terms)), make([]string, len(terms)), make([]string, len(terms))}
+	for i, t := range terms {
+		o.places[i] = i
+		if _, ok := t.(Const); !ok {
+			o.names[i] = nodeName(t) + " "
+		}
+	}
+	return o
+}
+
+func (o *order) compare(a, b int) int {
+	if byLast := cmp.Compare(last(o.terms[a]), last(o.terms[b])); byLast != 0 || a == b {
+		return byLast
+	}
+	x, y := o.names[a], o.names[b]
+	if x != "" && y != "" && !strings.HasPrefix(x, y) && !strings.HasPrefix(y, x) {
+		return cmp.Compare(x, y)
+	}
+	if byKey := cmp.Compare(o.key(a), o.key(b)); byKey != 0 {
+		return byKey
+	}
+	return cmp.Compare(printed(o.terms[a]), printed(o.terms[b])) // conjuncts in another order
+}
+
+func (o *order) key(i int) string {
+	if o.keys[i] == "" {
+		o.keys[i] = canonical(o.terms[i])
+	}
+	return o.keys[i]
+}
+
+// last is 1 of a term that comes behind the others.
+func last(t Predicate) int {
+	if n, ok := t.(Not); ok {
+		t = n.Of
+	}
+	switch t.(type) {
+	case Exists, ExistsElement:
+		return 1
+	default:
+		return 0
+	}
 }

@@ -1,9 +1,6 @@
 package sqlgen
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // matchEmpty: every text has the empty prefix.
 func matchEmpty(p Predicate) (Predicate, bool) {
@@ -21,11 +18,11 @@ func matchEmpty(p Predicate) (Predicate, bool) {
 // leafConstant: what compares literals is known. (They meet when a parameter is
 // bound.)
 func leafConstant(p Predicate) (Predicate, bool) {
-	for _, e := range operands(p) {
+	if anyOperand(p, func(e Expr) bool {
 		l, ok := e.(Literal)
-		if !ok || !l.Type.Elem().distinguishable() {
-			return nil, false
-		}
+		return !ok || !l.Type.Elem().distinguishable()
+	}) {
+		return nil, false
 	}
 	switch p := p.(type) {
 	case Compare:
@@ -53,8 +50,7 @@ func leafConstant(p Predicate) (Predicate, bool) {
 		}
 	case Member:
 		l, set := p.Of.(Literal), p.Set.(Literal)
-		return Const(slices.ContainsFunc(set.Elems(), func(e Literal) bool { return compareLiterals(e, l) == 0 })),
-			l.Type == set.Type.Elem()
+		return Const(subset(l, set)), l.Type == set.Type.Elem()
 	case Match:
 		of, okOf := p.Of.(Literal).Value.(string)
 		sub, okSub := p.Sub.(Literal).Value.(string)
@@ -247,10 +243,8 @@ func nullableSet(set Expr) bool {
 // complement is the leaf that is true exactly where p is not, given which of its
 // operands can be NULL.
 func complement(p Predicate, nullable func(Expr) bool) (Predicate, bool) {
-	for _, e := range operands(p) {
-		if nullable(e) {
-			return nil, false
-		}
+	if anyOperand(p, nullable) {
+		return nil, false
 	}
 	switch p := p.(type) {
 	case Compare:

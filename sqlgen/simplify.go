@@ -24,9 +24,10 @@ func SimplifyTraced(p Predicate, trace func(Step)) Predicate {
 func simplify(ctx context.Context, p Predicate, trace func(Step)) Predicate {
 	s := simplifier{ctx: ctx, trace: trace}
 	for range maxPasses {
-		before := printed(p)
+		before := p
+		s.fired = 0
 		p = s.simplify(ShortAliases(p))
-		if printed(p) == before {
+		if s.fired == 0 || samePrint(p, before) {
 			break
 		}
 	}
@@ -40,6 +41,7 @@ const maxPasses = 8
 type simplifier struct {
 	ctx   context.Context // of the one call that the simplifier lives for
 	trace func(Step)
+	fired int // rules, in this pass
 }
 
 // A rule rewrites a predicate, or says that it does not apply.
@@ -171,6 +173,7 @@ func fire[P Predicate](s *simplifier, rules []rule[P], p P) Predicate {
 			if !fired {
 				break
 			}
+			s.fired++
 			if s.trace != nil {
 				s.trace(Step{r.name, p, after})
 			}
