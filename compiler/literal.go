@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/google/uuid"
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/rowfence/rowfence/sqlgen"
@@ -36,14 +35,14 @@ func equalTo(t sqlgen.Type, nanos bool, v ast.Value) (lit sqlgen.Literal, ok boo
 }
 
 func equalToString(t sqlgen.Type, s string) (lit sqlgen.Literal, ok bool) {
-	checkUTF8(s)
+	whole := storable(s)
 	lit = sqlgen.Literal{Type: t, Value: s}
 	switch t.Kind {
 	case sqlgen.KindText:
-		return lit, !strings.Contains(s, "\x00")
+		return lit, whole
 	case sqlgen.KindUUID:
-		id, err := uuid.Parse(s)
-		return sqlgen.UUID(id), err == nil && id.String() == s
+		id, ok := sqlgen.ParseUUID(s)
+		return sqlgen.UUID(id), ok
 	case sqlgen.KindTimestamptz:
 		at, ok := canonicalTime(s)
 		return sqlgen.Timestamp(at), ok
@@ -55,6 +54,12 @@ func equalToString(t sqlgen.Type, s string) (lit sqlgen.Literal, ok bool) {
 	default:
 		return lit, false
 	}
+}
+
+// storable reports whether s is a text to PostgreSQL.
+func storable(s string) bool {
+	checkUTF8(s)
+	return !strings.Contains(s, "\x00")
 }
 
 // checkUTF8 refuses a text that PostgreSQL would, and that JSON would change. Only a

@@ -271,6 +271,18 @@ func (p *Param) literal(v ast.Value) (lit sqlgen.Literal, err error) {
 	default:
 		return lit, refused(v)
 	}
+	elem := paramType(p.Type).Elem()
+	if elem == (sqlgen.Type{Kind: sqlgen.KindText}) && p.Type.Elem() == elem { // most of them, and they may be long
+		texts, wrong := textElements(v)
+		switch {
+		case wrong != nil:
+			return lit, refused(wrong)
+		case p.Set:
+			return sqlgen.TextList(texts), nil
+		default:
+			return sqlgen.TextArray(texts), nil
+		}
+	}
 	var elems []sqlgen.Literal
 	for _, e := range elements(v) {
 		l, ok := scalarOf(e)
@@ -279,11 +291,32 @@ func (p *Param) literal(v ast.Value) (lit sqlgen.Literal, err error) {
 		}
 		elems = append(elems, l)
 	}
-	elem := paramType(p.Type).Elem()
 	if p.Set {
 		return sqlgen.ListOf(elem, elems), nil
 	}
 	return sqlgen.ArrayOf(elem, elems), nil
+}
+
+// textElements are the texts in an array or set; wrong is an element that is none.
+func textElements(coll ast.Value) (texts []string, wrong ast.Value) {
+	add := func(t *ast.Term) bool {
+		s, ok := t.Value.(ast.String)
+		if !ok || !storable(string(s)) {
+			wrong = t.Value
+			return true
+		}
+		texts = append(texts, string(s))
+		return false
+	}
+	switch coll := coll.(type) {
+	case *ast.Array:
+		texts = make([]string, 0, coll.Len())
+		coll.Until(add)
+	case ast.Set:
+		texts = make([]string, 0, coll.Len())
+		coll.Until(add)
+	}
+	return texts, wrong
 }
 
 // derivedValue is what the policy sees of a rule that is a parameter.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,7 +35,7 @@ type Literal struct {
 	Type  Type
 	Value any
 
-	mark string // of a long array, which two arrays share only if they are equal
+	mark *mark // of a long array
 }
 
 // UUID is a uuid literal.
@@ -96,38 +97,94 @@ func Zero(t Type) Literal {
 // ListOf is an array literal of a set of elements, which all have the type t: they
 // are sorted, and each is kept once.
 func ListOf(t Type, elems []Literal) Literal {
-	elems = slices.Clone(elems)
-	slices.SortFunc(elems, compareLiterals)
-	return ArrayOf(t, slices.CompactFunc(elems, func(a, b Literal) bool { return compareLiterals(a, b) == 0 }))
+	if !ascending(elems, compareLiterals) {
+		elems = slices.Clone(elems)
+		slices.SortFunc(elems, compareLiterals)
+		elems = slices.CompactFunc(elems, func(a, b Literal) bool { return compareLiterals(a, b) == 0 })
+	}
+	return ArrayOf(t, elems)
+}
+
+// TextList is [ListOf] of texts.
+func TextList(texts []string) Literal {
+	if !ascending(texts, strings.Compare) {
+		texts = slices.Clone(texts)
+		slices.Sort(texts)
+		texts = slices.Compact(texts)
+	}
+	return TextArray(texts)
+}
+
+// TextArray is [ArrayOf] of texts.
+func TextArray(texts []string) Literal {
+	return arrayLiteral(Type{Kind: KindText}, texts, len(texts))
+}
+
+func uuidList(ids []uuid.UUID) Literal {
+	if !ascending(ids, compareUUIDs) {
+		ids = slices.Clone(ids)
+		slices.SortFunc(ids, compareUUIDs)
+		ids = slices.Compact(ids)
+	}
+	return arrayLiteral(Type{Kind: KindUUID}, ids, len(ids))
+}
+
+// ascending reports whether each element comes behind the one before it.
+func ascending[T any](elems []T, order func(a, b T) int) bool {
+	for i := 1; i < len(elems); i++ {
+		if order(elems[i-1], elems[i]) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // ArrayOf is an array literal of elements of the type t, as they come.
 func ArrayOf(t Type, elems []Literal) Literal {
-	lit := Literal{Type: t.ArrayOf()}
+	var value any
 	switch t.Kind {
 	case KindUUID:
-		lit.Value = collect[uuid.UUID](elems)
+		value = collect[uuid.UUID](elems)
 	case KindBool:
-		lit.Value = collect[bool](elems)
+		value = collect[bool](elems)
 	case KindInt:
-		lit.Value = collect[int64](elems)
+		value = collect[int64](elems)
 	case KindFloat:
-		lit.Value = collect[float64](elems)
+		value = collect[float64](elems)
 	case KindTimestamptz:
-		lit.Value = collect[time.Time](elems)
+		value = collect[time.Time](elems)
 	default:
-		lit.Value = collect[string](elems)
+		value = collect[string](elems)
 	}
-	if len(elems) > maxPrinted {
-		sum := sha256.Sum256(lit.appendElems(nil))
-		lit.mark = fmt.Sprintf("%d elements, %x", len(elems), sum[:16])
-	}
-	return lit
+	return arrayLiteral(t, value, len(elems))
 }
 
-// maxPrinted is how many elements of an array are printed. To simplify is to compare,
-// and to compare is to print: of a longer array, its mark stands for it.
+func arrayLiteral(t Type, value any, size int) Literal {
+	l := Literal{Type: t.ArrayOf(), Value: value}
+	if size > maxPrinted {
+		l.mark = new(mark)
+	}
+	return l
+}
+
+// maxPrinted is how many elements of an array are printed. Of a longer array, its mark
+// stands for it.
 const maxPrinted = 16
+
+// mark is what is printed of a long array, which two arrays share only if they are
+// equal. It is made when it is first asked for.
+type mark struct {
+	once sync.Once
+	text string
+}
+
+func (m *mark) of(l Literal) string {
+	m.once.Do(func() {
+		sum := sha256.Sum256(l.appendElems(nil))
+		m.text = fmt.Sprintf("%d elements, %x", l.Len(), sum[:16])
+	})
+	return m.text
+}
 
 func collect[T any](elems []Literal) []T {
 	out := make([]T, len(elems))
@@ -155,6 +212,20 @@ func (l Literal) Len() int {
 	default:
 		return 0
 	}
+}
+
+// first is the first element of an array literal that has one.
+func (l Literal) first() Literal {
+	var v any
+	switch vs := l.Value.(type) {
+	case []uuid.UUID:
+		v = vs[0]
+	case []string:
+		v = vs[0]
+	default:
+		return l.Elems()[0]
+	}
+	return Literal{Type: l.Type.Elem(), Value: v}
 }
 
 // Elems are the elements of an array literal.
@@ -200,8 +271,8 @@ func compareLiterals(a, b Literal) int {
 		return cmp.Compare(x, y)
 	case time.Time:
 		return x.Compare(b.Value.(time.Time))
-	case bool:
-		return cmp.Compare(fmt.Sprint(x), fmt.Sprint(b.Value))
+	case string:
+		return strings.Compare(x, b.Value.(string))
 	default:
 		return cmp.Compare(fmt.Sprint(a.Value), fmt.Sprint(b.Value))
 	}

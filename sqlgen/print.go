@@ -181,8 +181,8 @@ func appendExpr(b []byte, e Expr) []byte {
 
 func (l Literal) appendTo(b []byte) []byte {
 	switch {
-	case l.mark != "":
-		b = append(append(append(b, '['), l.mark...), ']')
+	case l.mark != nil:
+		b = append(append(append(b, '['), l.mark.of(l)...), ']')
 	case l.Type.Array:
 		b = append(l.appendElems(append(b, '[')), ']')
 	default:

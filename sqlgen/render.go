@@ -162,7 +162,7 @@ func (r *renderer) leaf(p Predicate, negated bool) {
 	case Member:
 		r.anyAll(p.Of, " = ANY(", p.Set)
 	case Excluded:
-		if l, ok := p.Set.(Literal); ok && len(l.Elems()) == 0 {
+		if l, ok := p.Set.(Literal); ok && l.Len() == 0 {
 			r.leaf(Null{p.Of}, true)
 			return
 		}

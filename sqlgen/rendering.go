@@ -48,7 +48,7 @@ func argSize(arg any) int {
 		return size
 	default:
 		lit := Literal{Value: arg}
-		return 32 + 24*len(lit.Elems())
+		return 32 + 24*lit.Len()
 	}
 }
 
@@ -84,23 +84,43 @@ func (r *rendering) write(start int) string {
 // numbered writes $ and remembers where its number belongs. A literal that comes again
 // is bound once.
 type numbered struct {
-	r    *rendering
-	seen map[string]int
+	r     *rendering
+	bound []Expr
+	seen  map[string]int // where there are many, by their print
 }
 
 func (n *numbered) bind(b *strings.Builder, arg Expr, typed bool) {
-	key := argKey(arg)
-	i, ok := n.seen[key]
-	if !ok {
-		i = len(n.r.args)
+	i := n.place(arg)
+	if i == len(n.bound) {
+		n.bound = append(n.bound, arg)
 		n.r.args = append(n.r.args, argValue(arg))
-		if n.seen == nil {
-			n.seen = map[string]int{}
-		}
-		n.seen[key] = i
 	}
 	b.WriteByte('$')
 	n.r.at = append(n.r.at, b.Len())
 	n.r.arg = append(n.r.arg, i)
 	b.WriteString(castSuffix(arg, typed))
+}
+
+// place is which of the arguments it is.
+func (n *numbered) place(arg Expr) int {
+	if len(n.bound) < fewTerms {
+		for i, other := range n.bound {
+			if printsSame(arg, other) {
+				return i
+			}
+		}
+		return len(n.bound)
+	}
+	if n.seen == nil {
+		n.seen = map[string]int{}
+		for i, other := range n.bound {
+			n.seen[argKey(other)] = i
+		}
+	}
+	i, ok := n.seen[argKey(arg)]
+	if !ok {
+		i = len(n.bound)
+		n.seen[argKey(arg)] = i
+	}
+	return i
 }

@@ -89,7 +89,7 @@ func memberOne(p Predicate) (Predicate, bool) {
 	case 0:
 		return empty, true
 	case 1:
-		return Compare{op, of, l.Elems()[0]}, true
+		return Compare{op, of, l.first()}, true
 	default:
 		return nil, false
 	}

@@ -1,9 +1,6 @@
 package sqlgen
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // andMembers: what is in two sets is in their intersection.
 func andMembers(p And) (Predicate, bool) {
@@ -44,81 +41,115 @@ func intersection(sets [][]Literal) []Literal {
 // mergeSets joins the terms that read as a set of literals of one expression.
 func mergeSets(
 	terms []Predicate,
-	read func(Predicate) (Expr, []Literal, bool),
+	read func(Predicate) (Expr, Literal, bool),
 	join func(sets [][]Literal) []Literal,
 	build func(Expr, Type, []Literal) Predicate,
 	wrap func([]Predicate) Predicate,
 ) (Predicate, bool) {
-	type group struct {
-		at   int
-		of   Expr
-		t    Type
-		sets [][]Literal
+	groups := groupSets(terms, read)
+	if !slices.ContainsFunc(groups, func(g setGroup) bool { return len(g.at) > 1 }) {
+		return nil, false
 	}
-	groups := map[string]*group{}
-	var order []*group
-	kept := make([]Predicate, 0, len(terms))
-	for _, t := range terms {
-		of, lits, ok := read(t)
-		if !ok {
-			kept = append(kept, t)
+	out := slices.Clone(terms)
+	for _, g := range groups {
+		if len(g.at) < 2 {
 			continue
 		}
-		k := lits[0].Type.String() + fmt.Sprint(of)
-		g := groups[k]
-		if g == nil {
-			g = &group{at: len(kept), of: of, t: lits[0].Type}
-			groups[k] = g
-			order = append(order, g)
-			kept = append(kept, t)
-		}
-		g.sets = append(g.sets, lits)
-	}
-	merged := false
-	for _, g := range order {
-		if len(g.sets) < 2 {
-			continue
-		}
-		merged = true
-		p := build(g.of, g.t, join(g.sets))
+		p := build(g.of, g.sets[0].Type.Elem(), join(elemsOfAll(g.sets)))
 		if one, ok := memberOne(p); ok {
 			p = one
 		}
-		kept[g.at] = p
+		for _, i := range g.at {
+			out[i] = nil
+		}
+		out[g.at[0]] = p
 	}
-	return wrap(kept), merged
+	return wrap(slices.DeleteFunc(out, func(p Predicate) bool { return p == nil })), true
+}
+
+// setGroup are the sets of literals of one expression, and which terms they are.
+type setGroup struct {
+	of   Expr
+	sets []Literal
+	at   []int
+}
+
+func groupSets(terms []Predicate, read func(Predicate) (Expr, Literal, bool)) []setGroup {
+	var groups []setGroup
+	var named map[string]int // where there are many groups, by the expression
+	for i, t := range terms {
+		of, lit, ok := read(t)
+		if !ok {
+			continue
+		}
+		at := -1
+		if named == nil {
+			at = slices.IndexFunc(groups, func(g setGroup) bool {
+				return g.sets[0].Type.Elem() == lit.Type.Elem() && printsSame(g.of, of)
+			})
+		} else if found, ok := named[groupName(of, lit)]; ok {
+			at = found
+		}
+		if at >= 0 {
+			g := &groups[at]
+			g.sets, g.at = append(g.sets, lit), append(g.at, i)
+			continue
+		}
+		groups = append(groups, setGroup{of, []Literal{lit}, []int{i}})
+		switch {
+		case named != nil:
+			named[groupName(of, lit)] = len(groups) - 1
+		case len(groups) == fewTerms:
+			named = map[string]int{}
+			for at, g := range groups {
+				named[groupName(g.of, g.sets[0])] = at
+			}
+		}
+	}
+	return groups
+}
+
+func groupName(of Expr, lit Literal) string { return lit.Type.Elem().String() + printedExpr(of) }
+
+func elemsOfAll(sets []Literal) [][]Literal {
+	out := make([][]Literal, len(sets))
+	for i, l := range sets {
+		out[i] = []Literal{l}
+		if l.Type.Array {
+			out[i] = l.Elems()
+		}
+	}
+	return out
 }
 
 // demanded reads "= v" and "= ANY(vs)".
-func demanded(p Predicate) (Expr, []Literal, bool) {
+func demanded(p Predicate) (Expr, Literal, bool) {
 	switch p := p.(type) {
 	case Compare:
 		if l, ok := p.R.(Literal); ok && p.Op == EQ && mergeable(l.Type) {
-			return p.L, []Literal{l}, true
+			return p.L, l, true
 		}
 	case Member:
 		if l, ok := p.Set.(Literal); ok && mergeable(l.Type.Elem()) {
-			ls := l.Elems()
-			return p.Of, ls, len(ls) > 0
+			return p.Of, l, l.Len() > 0
 		}
 	}
-	return nil, nil, false
+	return nil, Literal{}, false
 }
 
 // forbidden reads "<> v" and "<> ALL(vs)".
-func forbidden(p Predicate) (Expr, []Literal, bool) {
+func forbidden(p Predicate) (Expr, Literal, bool) {
 	switch p := p.(type) {
 	case Compare:
 		if l, ok := p.R.(Literal); ok && p.Op == NE && mergeable(l.Type) {
-			return p.L, []Literal{l}, true
+			return p.L, l, true
 		}
 	case Excluded:
 		if l, ok := p.Set.(Literal); ok && mergeable(l.Type.Elem()) {
-			ls := l.Elems()
-			return p.Of, ls, len(ls) > 0
+			return p.Of, l, l.Len() > 0
 		}
 	}
-	return nil, nil, false
+	return nil, Literal{}, false
 }
 
 // mergeable types are those whose arrays a driver can bind.

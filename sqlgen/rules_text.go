@@ -86,17 +86,34 @@ func canonicalUUID(l Literal) (Literal, bool) {
 	if !ok {
 		return l, false
 	}
+	id, ok := ParseUUID(text)
+	return UUID(id), ok
+}
+
+// ParseUUID is the uuid of which a text is the canonical form: with dashes, in lower
+// case.
+func ParseUUID(text string) (id uuid.UUID, ok bool) {
+	const canonical = len("00000000-0000-0000-0000-000000000000")
+	if len(text) != canonical {
+		return id, false
+	}
+	for i := range len(text) {
+		if 'A' <= text[i] && text[i] <= 'F' {
+			return id, false
+		}
+	}
 	id, err := uuid.Parse(text)
-	return UUID(id), err == nil && id.String() == text
+	return id, err == nil
 }
 
 // canonicalUUIDs are those of the texts in an array that are canonical.
 func canonicalUUIDs(l Literal) Literal {
-	var ids []Literal
-	for _, e := range l.Elems() {
-		if id, ok := canonicalUUID(e); ok {
+	texts, _ := l.Value.([]string)
+	ids := make([]uuid.UUID, 0, len(texts))
+	for _, text := range texts {
+		if id, ok := ParseUUID(text); ok {
 			ids = append(ids, id)
 		}
 	}
-	return ListOf(Type{Kind: KindUUID}, ids)
+	return uuidList(ids)
 }
