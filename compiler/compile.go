@@ -55,9 +55,7 @@ func (p *Plan) Explain(ctx context.Context, input any, trace func(sqlgen.Step)) 
 	if err != nil {
 		return nil, err
 	}
-	if err := t.prepare(ctx, t.Predicate); err != nil {
-		return nil, err
-	}
+	t.prepare(t.Predicate)
 	pred, err := t.bind(ctx, t.Predicate, given)
 	if err != nil {
 		return nil, err

@@ -46,10 +46,7 @@ func (p *Plan) derivedValues(ctx context.Context, given ast.Object) (known rego.
 	if err := all.placeFields(p.resource); err != nil {
 		return known, err
 	}
-	d, err := p.query.Derive(ctx, p.derived)
-	if err != nil {
-		return known, err
-	}
+	d := p.query.Derive(p.derived)
 	known.Values, err = d.Eval(ctx, all.value())
 	if err != nil {
 		return rego.Known{}, ctx.Err()

@@ -95,7 +95,8 @@ func (p *Plan) Template(ctx context.Context, input any) (*Template, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("simplifying: %w", err)
 	}
-	return t, t.prepare(ctx, t.simplified)
+	t.prepare(t.simplified)
+	return t, nil
 }
 
 func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error) {
@@ -118,7 +119,7 @@ func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error
 }
 
 // prepare prepares the evaluation of the derived parameters that a predicate mentions.
-func (t *Template) prepare(ctx context.Context, pred sqlgen.Predicate) (err error) {
+func (t *Template) prepare(pred sqlgen.Predicate) {
 	names := map[string]bool{}
 	for _, p := range sqlgen.Params(pred) {
 		names[p.Name] = true
@@ -131,8 +132,7 @@ func (t *Template) prepare(ctx context.Context, pred sqlgen.Predicate) (err erro
 			refs = append(refs, p.Path)
 		}
 	}
-	t.derivation, err = t.plan.query.Derive(ctx, refs)
-	return err
+	t.derivation = t.plan.query.Derive(refs)
 }
 
 // Bind is the filter for an input of the template's key: with the values that the

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
@@ -186,33 +185,26 @@ func (k Known) cache() topdown.VirtualCache {
 	return c
 }
 
-// Derivation is a full evaluation of derived parameters, prepared once.
+// Derivation is a full evaluation of derived parameters.
 type Derivation struct {
-	query    *Query
-	params   []ast.Ref
-	prepared rego.PreparedEvalQuery
+	query  *Query
+	params []ast.Ref
+	body   ast.Body
 }
 
-// Derive prepares the evaluation of the rules at params.
-func (q *Query) Derive(ctx context.Context, params []ast.Ref) (*Derivation, error) {
+// Derive is the evaluation of the rules at params.
+func (q *Query) Derive(params []ast.Ref) *Derivation {
 	d := &Derivation{query: q, params: params}
-	if len(params) == 0 {
-		return d, nil
-	}
-	all := make([]*ast.Term, len(params))
 	for i, ref := range params { // a comprehension, since it may be undefined
-		v := ast.VarTerm("value")
-		all[i] = ast.ArrayComprehensionTerm(v, ast.NewBody(ast.Equality.Expr(v, ast.NewTerm(ref))))
+		v := ast.VarTerm(fmt.Sprintf("value%d", i))
+		values := ast.ArrayComprehensionTerm(v, ast.NewBody(ast.Equality.Expr(v, ast.NewTerm(ref))))
+		d.body.Append(ast.Equality.Expr(ast.NewTerm(valuesOf(i)), values)) // as it stands in a compiled query
 	}
-	body := ast.NewBody(ast.Equality.Expr(ast.VarTerm("values"), ast.ArrayTerm(all...)))
-	options := append(q.policy.options(q.policy.source, body),
-		rego.GenerateJSON(func(t *ast.Term, _ *rego.EvalContext) (any, error) { return t.Value, nil }))
-	var err error
-	if d.prepared, err = rego.New(options...).PrepareForEval(ctx); err != nil {
-		return nil, fmt.Errorf("preparing %s: %w", joinRefs(params), err)
-	}
-	return d, nil
+	return d
 }
+
+// valuesOf is the variable for the values, one or none, of the i-th parameter.
+func valuesOf(i int) ast.Var { return ast.Var(fmt.Sprintf("values%d", i)) }
 
 func joinRefs(refs []ast.Ref) string {
 	names := make([]string, len(refs))
@@ -224,28 +216,46 @@ func joinRefs(refs []ast.Ref) string {
 
 // Eval are the values of the parameters for an input, in their order; nil for one that
 // is undefined. An evaluation error is one of the policy.
-func (d *Derivation) Eval(ctx context.Context, input ast.Value) (values []ast.Value, err error) {
+func (d *Derivation) Eval(ctx context.Context, input ast.Value) (out []ast.Value, err error) {
 	defer stopped(&err)
 	if len(d.params) == 0 {
 		return nil, nil
 	}
-	rs, err := d.prepared.Eval(ctx, rego.EvalParsedInput(input), rego.EvalTime(d.query.Now()))
+	p := d.query.policy
+	txn, err := p.store.NewTransaction(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the policy's data: %w", err)
+	}
+	defer p.store.Abort(ctx, txn)
+	// as package rego would, but for what it prepares of a query's text, which costs more
+	cancel := topdown.NewCancel()
+	defer context.AfterFunc(ctx, cancel.Cancel)()
+	var found []topdown.QueryResult
+	err = topdown.NewQuery(d.body).WithCompiler(p.source).WithStore(p.store).WithTransaction(txn).
+		WithCancel(cancel).WithTime(d.query.Now()).WithInput(ast.NewTerm(input)).
+		Iter(ctx, func(r topdown.QueryResult) error {
+			found = append(found, r)
+			return nil
+		})
 	if err != nil {
 		return nil, fmt.Errorf("evaluating %s: %w", joinRefs(d.params), err)
 	}
-	if len(rs) != 1 {
-		return nil, fmt.Errorf("evaluating %s: %d results", joinRefs(d.params), len(rs))
+	if len(found) != 1 {
+		return nil, fmt.Errorf("evaluating %s: %d results", joinRefs(d.params), len(found))
 	}
-	all, ok := rs[0].Bindings["values"].(*ast.Array)
-	if !ok || all.Len() != len(d.params) {
-		return nil, fmt.Errorf("evaluating %s: no values", joinRefs(d.params))
-	}
-	values = make([]ast.Value, len(d.params))
-	for i := range values {
-		found := all.Elem(i).Value.(*ast.Array)
-		if found.Len() > 0 {
-			values[i] = found.Elem(0).Value
+	out = make([]ast.Value, len(d.params))
+	for i := range out {
+		values := found[0][valuesOf(i)]
+		if values == nil {
+			return nil, fmt.Errorf("evaluating %v: no result", d.params[i])
+		}
+		has, ok := values.Value.(*ast.Array)
+		if !ok {
+			return nil, fmt.Errorf("evaluating %v: the result is %v", d.params[i], values)
+		}
+		if has.Len() > 0 {
+			out[i] = has.Elem(0).Value
 		}
 	}
-	return values, nil
+	return out, nil
 }
