@@ -77,8 +77,6 @@ var unfaithfulErrors = map[rego.Unfaithful]struct {
 	hint string
 }{
 	rego.MayConflict:      {CodeConflict, "write its definitions as one, with else, or with different constants as arguments"},
-	rego.WholeSet:         {CodeCompare, "test for its elements, or count it"},
-	rego.OuterVariable:    {CodeComprehension, "read the value inside the comprehension: input.subject.role instead of role"},
 	rego.RowKey:           {CodeExpression, "use constant keys, or an object comprehension"},
 	rego.ReplacedFunction: {CodeWith, "call the other function, or put the value into the input"},
 	rego.ArrayIndex:       {CodeReference, "bind the element to a variable before the negation, or use an object"},

@@ -51,9 +51,9 @@ const (
 	// CodeIteration: a value that a loop over the row brings out of the loop, such as
 	// first := x if some x in input.object.tags.
 	CodeIteration Code = "RF3002"
-	// CodeComprehension: a comprehension over a value of the row that reads a variable
-	// from outside of it.
-	CodeComprehension Code = "RF3003"
+	// RF3003 was a comprehension that reads a variable from outside of it, which is
+	// translated now.
+
 	// CodeWith: a with modifier, on an expression that depends on the row, that puts
 	// something of the row into the data, or that replaces a part of a jsonb value, a
 	// rule or a function.

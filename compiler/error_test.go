@@ -95,7 +95,6 @@ resources:
 		"arithmetic":             {"allow if input.object.n / 2 * input.object.n == 2", user, compiler.CodeBuiltin, "3:10", "input.object.n / 2 * input.object.n"},
 		"second rule":            {"allow if input.object.n == 1\n\nallow if {\n\tinput.object.n == 2\n\tbase64.encode(input.object.name) == \"A\"\n}", user, compiler.CodeBuiltin, "7:2", "base64.encode(input.object.name)"},
 		"loop":                   {"allow if first == \"a\"\nfirst := x if some x in input.object.tags", user, compiler.CodeIteration, "4:15", "some x in input.object.tags"},
-		"comprehension":          {"allow if { r := input.role; count({x | some x in input.object.tags; x == r}) > 0 }", `{"user": "b0000000-0000-4000-8000-000000000001", "role": "a"}`, compiler.CodeComprehension, "3:35", ""},
 		"object comprehension":   {"allow if {x: i | some i, x in input.object.tags}.a == 1", user, compiler.CodeConflict, "3:10", ""},
 		"key of the row":         {"allow if { o := {input.object.name: 1}; o.a == 1 }", user, compiler.CodeExpression, "3:17", ""},
 		"replaced function":      {"allow if { f with count as 1 }\nf if count(input.object.tags) == 1", user, compiler.CodeWith, "3:12", ""},

@@ -247,8 +247,11 @@ func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 		}
 		set.entries = append(set.entries, entry{solution{when: v.defined()}, knownValue(key.Value), v})
 	}
-	if set.entries == nil {
-		return nil // no definition is left of it
+	if set.entries == nil { // no definition is left of it
+		if t.residual.IsSet(prefix) {
+			return t.path(ref[len(prefix):], []found{{s, knownValue(ast.NewSet())}})
+		}
+		return nil
 	}
 	return t.path(ref[len(prefix):], []found{{s, value{{sqlgen.True, set}}}})
 }

@@ -355,7 +355,7 @@ func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, se
 		rules.kind = rankSet
 	}
 	before := t.merged
-	for _, sol := range t.solve(body, solution{sqlgen.True, nil, s.env}) {
+	for _, sol := range t.solve(knownFirst(body), solution{sqlgen.True, nil, s.env}) {
 		for _, f := range t.eval(term, sol) {
 			for _, d := range f.and(f.val.defined()) {
 				rules.entries = append(rules.entries, entry{d, f.val, nil})
@@ -366,11 +366,36 @@ func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, se
 	return []found{{s, value{{sqlgen.True, rules}}}}
 }
 
+// knownFirst is the body of a comprehension with what binds variables to constants at
+// its beginning: partial evaluation puts the values of variables from outside to its end.
+func knownFirst(body ast.Body) ast.Body {
+	body = slices.Clone(body)
+	slices.SortStableFunc(body, func(a, b *ast.Expr) int {
+		switch x, y := bindsConstant(a), bindsConstant(b); {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		default:
+			return 1
+		}
+	})
+	return body
+}
+
+func bindsConstant(e *ast.Expr) bool {
+	if !e.IsEquality() || e.Negated || len(e.With) > 0 {
+		return false
+	}
+	_, isVar := e.Operand(0).Value.(ast.Var)
+	return isVar && ast.IsConstant(e.Operand(1).Value)
+}
+
 // objectComprehension is an object of what a body finds.
 func (t *translator) objectComprehension(c *ast.ObjectComprehension, s solution) []found {
 	outer := t.expr
 	set := ruleSet{kind: rankObject, t: t}
-	for _, sol := range t.solve(c.Body, solution{sqlgen.True, nil, s.env}) {
+	for _, sol := range t.solve(knownFirst(c.Body), solution{sqlgen.True, nil, s.env}) {
 		for _, k := range t.eval(c.Key, sol) {
 			for _, v := range t.eval(c.Value, k.solution) {
 				for _, d := range v.and(conjunction(k.val.defined(), v.val.defined())) {

@@ -57,25 +57,36 @@ func init() {
 	}
 }
 
-// calledOtherwise reports whether x calls the operator by its other name.
-func calledOtherwise(x any) bool {
+// hasOurs reports whether x calls the operator by its other name, or has variables of
+// ours.
+func hasOurs(x any) bool {
 	found := false
 	ast.WalkRefs(x, func(ref ast.Ref) bool {
 		found = found || len(ref) == 2 && ref[0].Value.Compare(otherNames) == 0
 		return found
 	})
+	ast.WalkVars(x, func(v ast.Var) bool {
+		found = found || isDeclared(v)
+		return found
+	})
 	return found
 }
 
-// restoreMember calls the operator by its own name. What partial evaluation makes may
-// share parts with the policy, so a rule is copied where it has the operator.
-func restoreMember(r *ast.Rule) *ast.Rule {
-	if !calledOtherwise(r) {
+// restore is a rule without what is ours. What partial evaluation makes may share parts
+// with the policy, so a rule is copied where it has some of it.
+func restore(r *ast.Rule) *ast.Rule {
+	if !hasOurs(r) {
 		return r
 	}
 	r = r.Copy()
-	renameCalls(r, ownMemberNames)
+	restoreBody(r)
 	return r
+}
+
+// restoreBody calls the operator by its own name, and takes our variables out, in place.
+func restoreBody(x any) {
+	undeclare(x)
+	renameCalls(x, ownMemberNames)
 }
 
 func renameCalls(x any, names map[string]ast.Ref) {

@@ -14,7 +14,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown/print"
-	"github.com/open-policy-agent/opa/v1/types"
 )
 
 // Policy is a set of compiled modules and their data. It is immutable, and safe
@@ -61,7 +60,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 		plain[name] = desugarElse(m)
 		renameMember(plain[name])
 	}
-	if p.desugared, err = compile(plain, untyped(), p.with.stage); err != nil {
+	if p.desugared, err = compile(plain, untyped(), p.with.stage, p.with.loosen); err != nil {
 		return nil, fmt.Errorf("rewriting else: %w", err)
 	}
 	if err := checkElse(p.source); err != nil {
@@ -70,8 +69,8 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	p.restored = map[*ast.Rule]*ast.Rule{}
 	for _, m := range p.desugared.Modules {
 		for _, rule := range m.Rules {
-			if calledOtherwise(rule) {
-				p.restored[rule] = restoreMember(rule)
+			if hasOurs(rule) {
+				p.restored[rule] = restore(rule)
 			}
 		}
 	}
@@ -90,23 +89,6 @@ func compile(modules map[string]*ast.Module, capabilities *ast.Capabilities, las
 		return nil, c.Errors
 	}
 	return c, nil
-}
-
-// untyped are OPA's capabilities with builtins that may return anything. Partial
-// evaluation drops an expression that does not type-check once what is known is put
-// in, also from what it negates, where that changes the meaning.
-func untyped() *ast.Capabilities {
-	c := ast.CapabilitiesForThisVersion()
-	c.Builtins = append(c.Builtins, memberBuiltins...)
-	for i, b := range c.Builtins {
-		if b.Decl.Result() == nil {
-			continue
-		}
-		wide := *b
-		wide.Decl = types.NewFunction(b.Decl.FuncArgs().Args, types.A)
-		c.Builtins[i] = &wide
-	}
-	return c
 }
 
 // freeName is a name below data that no package or data document of the policy uses,
@@ -268,7 +250,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	}
 	q.negations = p.negations()
 	q.functions = conflicting(p.desugared)
-	q.refusals = slices.Concat(p.closures(), p.indexes(), p.wholeSets(), p.mocks(), p.rowKeys())
+	q.refusals = slices.Concat(p.indexes(), p.mocks(), p.rowKeys())
 	if err := q.probe(ctx, func(body ast.Body) []func(*rego.Rego) { return p.options(p.desugared, body) }); err != nil {
 		return nil, err
 	}

@@ -35,14 +35,14 @@ func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
 		rules:   map[string][]*ast.Rule{},
 	}
 	for i, q := range pq.Queries {
-		if calledOtherwise(q) {
+		if hasOurs(q) {
 			r.Queries[i] = q.Copy()
-			renameCalls(r.Queries[i], ownMemberNames)
+			restoreBody(r.Queries[i])
 		}
 	}
 	for _, m := range pq.Support {
 		for _, rule := range m.Rules {
-			rule = restoreMember(rule)
+			rule = restore(rule)
 			ref := m.Package.Path.Extend(rule.Head.Ref().GroundPrefix())
 			ref[len(m.Package.Path)] = ast.StringTerm(string(rule.Head.Ref()[0].Value.(ast.Var)))
 			if r.rules[ref.String()] == nil {

@@ -1,7 +1,6 @@
 package rego
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
@@ -17,13 +16,6 @@ const (
 	// MayConflict: a function that may have two values below a negation, where the
 	// error is dropped.
 	MayConflict Unfaithful = iota + 1
-	// WholeSet: a partial set or object that depends on the row, compared as a whole.
-	// Where none of its definitions is left it is taken for undefined, and is empty.
-	WholeSet
-	// OuterVariable: a comprehension over the row that reads a variable from outside
-	// of it. The variable's value is put in, and a rule taken for undefined where an
-	// expression then compares values of two types.
-	OuterVariable
 	// ArrayIndex: a known array at a place that may depend on the row, below a
 	// negation. Its places are gone through, and which of them it is at forgotten.
 	ArrayIndex
@@ -50,9 +42,8 @@ func (e *UnfaithfulError) Error() string { return e.text }
 // A refusal is an error that holds only where what it is about reads an unknown.
 type refusal struct {
 	reads []ast.Ref
-	bound []ast.Ref // when they are all unknown, that excuses it
-	array ast.Ref   // what the input has there must lead to an array; nil where that is known
-	keys  int       // so many keys on
+	array ast.Ref // what the input has there must lead to an array; nil where that is known
+	keys  int     // so many keys on
 	err   *UnfaithfulError
 }
 
@@ -60,69 +51,7 @@ func (r refusal) dependsOn(unknowns []ast.Ref, input ast.Value) bool {
 	if r.array != nil && !leadsToArray(input, r.array[1:], r.keys) {
 		return false
 	}
-	known := len(r.bound) == 0 || slices.ContainsFunc(r.bound, func(b ast.Ref) bool { return !overlap([]ast.Ref{b}, unknowns) })
-	return overlap(r.reads, unknowns) && known
-}
-
-// closures are the comprehensions that read variables from outside, but for the
-// arguments of functions, which stay variables.
-func (p *Policy) closures() []refusal {
-	var out []refusal
-	for _, rule := range p.rules() {
-		ast.WalkTerms(rule.Body, func(t *ast.Term) bool {
-			switch t.Value.(type) {
-			case *ast.SetComprehension, *ast.ArrayComprehension, *ast.ObjectComprehension:
-				out = append(out, p.outerVars(rule, t)...)
-			}
-			return false
-		})
-	}
-	return out
-}
-
-func (p *Policy) outerVars(rule *ast.Rule, closure *ast.Term) []refusal {
-	inside, outside := map[ast.Var]bool{}, map[ast.Var]bool{}
-	collect := func(x any, into map[ast.Var]bool, skip *ast.Term) {
-		var vis *ast.GenericVisitor
-		vis = ast.NewGenericVisitor(func(x any) bool {
-			switch x := x.(type) {
-			case *ast.Expr:
-				if x.IsCall() { // the function's name is no variable
-					for _, operand := range x.Operands() {
-						vis.Walk(operand)
-					}
-					return true
-				}
-			case *ast.Term:
-				return x == skip
-			case ast.Var:
-				if !ast.ReservedVars.Contains(x) {
-					into[x] = true
-				}
-			}
-			return false
-		})
-		vis.Walk(x)
-	}
-	collect(closure.Value, inside, nil)
-	collect(rule.Body, outside, closure)
-	for _, arg := range rule.Head.Args {
-		ast.WalkVars(arg, func(v ast.Var) bool {
-			delete(inside, v)
-			return false
-		})
-	}
-	reads := p.reads(closure)
-	var out []refusal
-	for _, v := range slices.Sorted(maps.Keys(inside)) {
-		if outside[v] && !v.IsWildcard() {
-			out = append(out, refusal{reads: reads, bound: p.boundTo(rule, v, closure), err: &UnfaithfulError{
-				Kind: OuterVariable, Location: closure.Location,
-				text: "a comprehension over the row reads a variable from outside of it",
-			}})
-		}
-	}
-	return out
+	return overlap(r.reads, unknowns)
 }
 
 // rowKeys are the object literals with keys that are no constants.
@@ -162,39 +91,6 @@ func (p *Policy) keyReads(rule *ast.Rule, obj, key *ast.Term) []ast.Ref {
 		default:
 			out = append(out, p.reads(rule)...)
 		}
-	}
-	return out
-}
-
-// wholeSets are the comparisons with a partial rule as a whole. An assignment is
-// none: it binds a variable.
-func (p *Policy) wholeSets() []refusal {
-	var out []refusal
-	for _, rule := range p.rules() {
-		ast.WalkExprs(rule, func(e *ast.Expr) bool {
-			if !e.IsEquality() {
-				return false
-			}
-			for i, operand := range e.Operands() {
-				ref, ok := operand.Value.(ast.Ref)
-				if !ok || !ref.HasPrefix(ast.DefaultRootRef) {
-					continue
-				}
-				if _, binds := e.Operand(1 - i).Value.(ast.Var); binds {
-					continue
-				}
-				for _, r := range p.desugared.GetRulesExact(ref) {
-					if r.Head.RuleKind() == ast.MultiValue || len(r.Head.Ref()) > len(r.Head.Ref().GroundPrefix()) {
-						out = append(out, refusal{reads: p.reads(e), err: &UnfaithfulError{
-							Kind: WholeSet, Location: e.Location, Subject: ref,
-							text: fmt.Sprintf("%v depends on the row and is compared as a whole", ref),
-						}})
-						break
-					}
-				}
-			}
-			return false
-		})
 	}
 	return out
 }
