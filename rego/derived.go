@@ -46,11 +46,6 @@ func (p *Policy) Derived(ref ast.Ref, unknowns []ast.Ref) error {
 	return nil
 }
 
-// MultiValue reports whether the rule at ref is a partial set, which is never undefined.
-func (p *Policy) MultiValue(ref ast.Ref) bool {
-	return slices.ContainsFunc(p.source.GetRulesExact(ref), func(r *ast.Rule) bool { return r.Head.RuleKind() == ast.MultiValue })
-}
-
 // nowBuiltin is the one builtin without a fixed value that is one for an evaluation.
 var nowBuiltin = ast.NowNanos.Name
 

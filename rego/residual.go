@@ -54,9 +54,6 @@ func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
 	return r
 }
 
-// IsSet reports whether the policy's rule at ref is a partial set.
-func (r *Residual) IsSet(ref ast.Ref) bool { return r.policy.MultiValue(ref) }
-
 // Owns reports whether ref stands below the residual's own namespace: what it does
 // not own was left as it stands in the policy.
 func (r *Residual) Owns(ref ast.Ref) bool { return ref.HasPrefix(r.root) }

@@ -143,10 +143,13 @@ func (l *loosening) isPartial(t *ast.Term) bool {
 	})
 }
 
-// IsSet reports whether ref is that of a partial set of the residual, of which there may
-// be no definition left.
+// IsSet reports whether ref is that of a partial set, of which the residual may have no
+// definition left.
 func (r *Residual) IsSet(ref ast.Ref) bool {
-	return r.Owns(ref) && slices.ContainsFunc(r.policy.desugared.GetRulesExact(ast.DefaultRootRef.Concat(ref[2:])), func(r *ast.Rule) bool {
+	if r.Owns(ref) {
+		ref = ast.DefaultRootRef.Concat(ref[2:])
+	}
+	return slices.ContainsFunc(r.policy.desugared.GetRulesExact(ref), func(r *ast.Rule) bool {
 		return r.Head.RuleKind() == ast.MultiValue
 	})
 }
