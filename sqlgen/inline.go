@@ -1,8 +1,12 @@
 package sqlgen
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
+	"time"
+
+	"github.com/google/uuid"
 )
 
 // inline writes literals out, quoted, for people and for DDL.
@@ -55,6 +59,32 @@ func negative(b *strings.Builder, number string) {
 		return
 	}
 	b.WriteString(number)
+}
+
+// ArgText is an argument of [Filter.SQL] for drivers that can't pass a slice: an array
+// is its text, which PostgreSQL reads as the type that it expects there.
+func ArgText(arg any) (any, error) {
+	lit := Literal{Value: arg}
+	switch arg.(type) {
+	case []uuid.UUID:
+		lit.Type = Type{Kind: KindUUID}
+	case []string:
+		lit.Type = Type{Kind: KindText}
+	case []bool:
+		lit.Type = Type{Kind: KindBool}
+	case []int64:
+		lit.Type = Type{Kind: KindInt}
+	case []float64:
+		lit.Type = Type{Kind: KindFloat}
+	case []time.Time:
+		lit.Type = Type{Kind: KindTimestamptz}
+	case Param:
+		return nil, fmt.Errorf("parameter %s has no value: bind it before the query runs", arg.(Param).Name)
+	default:
+		return arg, nil
+	}
+	lit.Type.Array = true
+	return arrayText(lit), nil
 }
 
 // arrayText is an array literal in PostgreSQL's text form.
