@@ -26,8 +26,8 @@ var _ DBTX = DB{}
 
 // Authorize is db for queries that all say what they need:
 //
-//	/* authorize: document */ TRUE       the filter of the resource document
-//	/* authorize: document as d */ TRUE  with the columns of d
+//	/* authorize: document */ FALSE       the filter of the resource document
+//	/* authorize: document as d */ FALSE  with the columns of d
 //	/* authorize: none */                that no filter is needed
 //
 // A query that has none of them does not run, nor one that needs a filter where the

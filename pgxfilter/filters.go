@@ -1,9 +1,11 @@
 // Package pgxfilter puts filters into queries that pgx runs.
 //
-// A query is written with a marker where a filter belongs, and is valid SQL without it:
+// A query is written with a marker where a filter belongs: a comment, and behind it TRUE
+// or FALSE, which the filter takes the place of. With FALSE the query selects nothing
+// when it runs as it is written:
 //
 //	SELECT d.title FROM documents AS d
-//	WHERE d.folder_id = $1 AND /* authorize: document as d */ TRUE
+//	WHERE d.folder_id = $1 AND /* authorize: document as d */ FALSE
 //
 // [Filters] replaces the markers of one query, [Authorize] those of all queries of a
 // connection, such as the ones that sqlc generates. Whatever is wrong with a marker or a

@@ -2,7 +2,7 @@
 // for PostgreSQL.
 //
 //	query, args, err := sqlfilter.Rewrite(`SELECT title FROM documents AS d
-//		WHERE d.folder_id = $1 AND /* authorize: document as d */ TRUE`, filters, folder)
+//		WHERE d.folder_id = $1 AND /* authorize: document as d */ FALSE`, filters, folder)
 //	rows, err := db.QueryContext(ctx, query, args...)
 //
 // An argument that is an array must not meet a generic plan, which can be 10,000 times

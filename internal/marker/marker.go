@@ -1,10 +1,10 @@
 // Package marker finds the places of a written query where a filter belongs:
 //
-//	SELECT … FROM documents AS d WHERE d.folder_id = $1 AND /* authorize: document as d */ TRUE
+//	SELECT … FROM documents AS d WHERE d.folder_id = $1 AND /* authorize: document as d */ FALSE
 //
-// The query runs as it is written, too, in psql or under a linter: without a filter the
-// marker is TRUE. So who runs it in a service has to see to it that every marker is
-// replaced.
+// The query is valid SQL as it is written, too, for psql, a linter or a generator of
+// code. Where FALSE stands behind the marker, it then selects nothing: a service that
+// forgets to replace the marker leaks no row.
 package marker
 
 import (
@@ -32,8 +32,8 @@ var form = regexp.MustCompile(`^\s*authorize:\s*([A-Za-z_][A-Za-z0-9_]*)(?:\s+(?
 // about is what every comment has that may be meant as a marker.
 var about = regexp.MustCompile(`(?i)authori[sz]e\s*:`)
 
-// True is what stands behind a marker.
-var truth = regexp.MustCompile(`^\s+(?i:TRUE)\b`)
+// truth is what stands behind a marker.
+var truth = regexp.MustCompile(`^\s+(?i:TRUE|FALSE)\b`)
 
 // Find finds the markers of a query. What is meant as a marker and is none is an error:
 // it would be a condition that is always true.
@@ -53,7 +53,7 @@ func Find(query string) ([]Marker, error) {
 		inner, closed := strings.CutSuffix(inner, "*/")
 		found := form.FindStringSubmatch(inner)
 		if !block || !closed || found == nil {
-			return nil, fmt.Errorf("query: %q is no marker: write /* authorize: filter */ TRUE, or /* authorize: filter as alias */ TRUE", text)
+			return nil, fmt.Errorf("query: %q is no marker: write /* authorize: filter */ FALSE, or /* authorize: filter as alias */ FALSE", text)
 		}
 		m := Marker{Name: found[1], Alias: unquote(found[2]), start: start, end: end}
 		if m.Name == None {
@@ -65,7 +65,7 @@ func Find(query string) ([]Marker, error) {
 		}
 		follows := truth.FindString(query[end:])
 		if follows == "" {
-			return nil, fmt.Errorf("query: behind the marker %q stands no TRUE", text)
+			return nil, fmt.Errorf("query: behind the marker %q stands neither TRUE nor FALSE", text)
 		}
 		m.end += len(follows)
 		out = append(out, m)
@@ -84,7 +84,7 @@ func unquote(name string) string {
 }
 
 // ErrNoMarker is a query that says nothing of authorization.
-var ErrNoMarker = errors.New("query: it has no marker: write /* authorize: filter */ TRUE into its condition, or /* authorize: none */ where it needs none")
+var ErrNoMarker = errors.New("query: it has no marker: write /* authorize: filter */ FALSE into its condition, or /* authorize: none */ where it needs none")
 
 // Replace puts filters in the places of markers. Their placeholders are numbered after
 // the query's own arguments, of which there are as many as args. On an error there is no

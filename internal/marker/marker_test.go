@@ -30,6 +30,7 @@ func filters(m Marker) (sqlgen.Filter, error) {
 func TestReplace(t *testing.T) {
 	for _, c := range []struct{ query, want string }{
 		{"SELECT 1 WHERE /* authorize: mine */ TRUE", "SELECT 1 WHERE (owner = $3)"},
+		{"SELECT 1 WHERE /* authorize: mine */ FALSE", "SELECT 1 WHERE (owner = $3)"},
 		{"SELECT 1 WHERE /*authorize:mine*/ true", "SELECT 1 WHERE (owner = $3)"},
 		{"SELECT 1 WHERE /* authorize: mine */\n\tTRUE AND x = $1", "SELECT 1 WHERE (owner = $3) AND x = $1"},
 		{"SELECT 1 WHERE NOT /* authorize: either */ TRUE", "SELECT 1 WHERE NOT (owner = $3 OR owner IS NULL)"},
@@ -57,10 +58,10 @@ func TestReplaceRefuses(t *testing.T) {
 		"SELECT 1":                                                        "it has no marker",
 		"SELECT '/* authorize: mine */ TRUE'":                             "it has no marker",
 		"SELECT 1 WHERE /* authorize: other */ TRUE":                      "no such filter",
-		"SELECT 1 WHERE /* authorize: mine */":                            "stands no TRUE",
-		"SELECT 1 WHERE /* authorize: mine */TRUE":                        "stands no TRUE",
-		"SELECT 1 WHERE /* authorize: mine */ TRUENESS":                   "stands no TRUE",
-		"SELECT 1 WHERE /* authorize: mine */ x":                          "stands no TRUE",
+		"SELECT 1 WHERE /* authorize: mine */":                            "stands neither TRUE nor FALSE",
+		"SELECT 1 WHERE /* authorize: mine */TRUE":                        "stands neither TRUE nor FALSE",
+		"SELECT 1 WHERE /* authorize: mine */ TRUENESS":                   "stands neither TRUE nor FALSE",
+		"SELECT 1 WHERE /* authorize: mine */ x":                          "stands neither TRUE nor FALSE",
 		"SELECT 1 WHERE /* authorize: */ TRUE":                            "is no marker",
 		"SELECT 1 WHERE /* authorise: mine */ TRUE":                       "is no marker",
 		"SELECT 1 WHERE /* Authorize: mine */ TRUE":                       "is no marker",
