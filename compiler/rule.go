@@ -52,20 +52,26 @@ func isPartial(r *ast.Rule) bool {
 func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
 	var out value
 	var fallback *ast.Rule
+	var all []definition
 	for _, r := range rules {
 		if r.Default {
 			fallback = r
 			continue
 		}
 		t.rule = r
+		var v value
 		for _, s := range t.bodySolutions(r, args) {
 			for _, f := range t.eval(r.Head.Value, s) {
-				out = append(out, t.leave(f)...)
+				v = append(v, t.leave(f)...)
 			}
+		}
+		if len(v) > 0 {
+			all = append(all, definition{r, merge(v)})
+			out = append(out, v...)
 		}
 	}
 	out = merge(out)
-	t.checkConflict(rules, out)
+	t.checkConflict(all)
 	if fallback != nil {
 		t.rule = fallback
 		none := sqlgen.Not{Of: out.defined()}
@@ -127,16 +133,38 @@ func (t *translator) unasked() {
 	}
 }
 
+// definition is one of the definitions of a rule, and the rule's value by it.
+type definition struct {
+	rule *ast.Rule
+	v    value
+}
+
 // checkConflict refuses a rule that may have two values for one row: OPA stops
 // there with an error, and so allows nothing, where a choice might allow.
-func (t *translator) checkConflict(rules []*ast.Rule, v value) {
-	for i, a := range v {
-		t.alive()
-		for _, b := range v[i+1:] {
-			if differ := differ(a.op, b.op); differ != sqlgen.Predicate(sqlgen.False) && !impossible(sqlgen.And{a.when, b.when, differ}) {
-				t.rule, t.expr = rules[0], rules[0].Body[0]
-				refuse(CodeConflict, "the rule may have two values for one row", "make the bodies exclude each other, or use else")
+func (t *translator) checkConflict(all []definition) {
+	for i, a := range all {
+		for j, x := range a.v {
+			t.checkAlternatives(all, x, a.v[j+1:])
+		}
+		for _, b := range all[i+1:] {
+			if t.residual.Exclusive(a.rule, b.rule) {
+				continue
 			}
+			for _, x := range a.v {
+				t.checkAlternatives(all, x, b.v)
+			}
+		}
+	}
+}
+
+// checkAlternatives refuses an alternative that may hold with one of others, of another
+// value.
+func (t *translator) checkAlternatives(all []definition, a alt, others value) {
+	t.alive()
+	for _, b := range others {
+		if differ := differ(a.op, b.op); differ != sqlgen.Predicate(sqlgen.False) && !impossible(sqlgen.And{a.when, b.when, differ}) {
+			t.rule, t.expr = all[0].rule, all[0].rule.Body[0]
+			refuse(CodeConflict, "the rule may have two values for one row", "make the bodies exclude each other, or use else")
 		}
 	}
 }

@@ -24,7 +24,7 @@ func conflicting(c *ast.Compiler) []*ast.Term {
 	seen := map[string]*ast.Term{}
 	for _, m := range c.Modules {
 		for _, r := range m.Rules {
-			if path := r.Ref().GroundPrefix(); len(r.Head.Args) > 0 && mayConflict(c.GetRulesExact(path)) {
+			if path := r.Ref().GroundPrefix(); len(r.Head.Args) > 0 && mayConflict(c.GetRulesExact(path), exclusive) {
 				seen[path.String()] = ast.NewTerm(path)
 			}
 		}
@@ -151,7 +151,7 @@ func (n *negation) rule(c *ast.Compiler, r *ast.Rule) {
 	if len(group) == 0 {
 		group = []*ast.Rule{r}
 	}
-	if !mayConflict(group) {
+	if !mayConflict(group, exclusive) {
 		return
 	}
 	if len(r.Head.Args) > 0 {
@@ -162,7 +162,7 @@ func (n *negation) rule(c *ast.Compiler, r *ast.Rule) {
 }
 
 // mayConflict reports whether the definitions of one rule may give it two values.
-func mayConflict(rules []*ast.Rule) bool {
+func mayConflict(rules []*ast.Rule, exclusive func(a, b *ast.Rule) bool) bool {
 	for i, a := range rules {
 		if a.Head.RuleKind() == ast.MultiValue || a.Default {
 			continue

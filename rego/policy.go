@@ -26,6 +26,7 @@ type Policy struct {
 	store     storage.Store
 	data      ast.Value
 	nested    []nestedRule // rules with several variable keys
+	chains    chains       // of else
 	namespace string       // of the rules of a residual, below data
 	with      *modifiers   // expressions that partial evaluation does not see
 }
@@ -47,6 +48,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 		store:     inmem.NewFromObject(s.data),
 		namespace: freeName("residual", s),
 		with:      &modifiers{root: freeName("with", s)},
+		chains:    chains{map[place]link{}, map[place]link{}},
 	}
 	var err error
 	if p.data, err = ast.InterfaceToValue(s.data); err != nil {
@@ -57,6 +59,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	}
 	plain := make(map[string]*ast.Module, len(s.modules))
 	for name, m := range s.modules {
+		p.chains.add(m)
 		plain[name] = desugarElse(m)
 		renameMember(plain[name])
 	}
