@@ -42,7 +42,7 @@ func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
 	}
 	for _, m := range pq.Support {
 		for _, rule := range m.Rules {
-			rule = restore(rule)
+			rule = renumber(restore(rule))
 			ref := m.Package.Path.Extend(rule.Head.Ref().GroundPrefix())
 			ref[len(m.Package.Path)] = ast.StringTerm(string(rule.Head.Ref()[0].Value.(ast.Var)))
 			if r.rules[ref.String()] == nil {
