@@ -15,6 +15,16 @@ func compareCollections(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	if isSet(a) || isSet(b) { // the other is a jsonb value
 		return sqlgen.Const(op == sqlgen.NE)
 	}
+	same, ok := sameEntries(a, b)
+	if !ok {
+		same, ok = sameEntries(b, a)
+	}
+	if ok {
+		if op == sqlgen.NE {
+			return sqlgen.Not{Of: same}
+		}
+		return same
+	}
 	checkJSON(a, b)
 	if op == sqlgen.NE {
 		return sqlgen.Not{Of: sameJSON(a, b)}
@@ -80,4 +90,78 @@ func orderOfSequences(op sqlgen.Op, a, b []value) sqlgen.Predicate {
 		compareValues(differs, a[0], b[0]),
 		conjunction(compareValues(sqlgen.EQ, a[0], b[0]), orderOfSequences(op, a[1:], b[1:])),
 	})
+}
+
+// sameEntries is where an array or object that a comprehension or rules make of the row
+// equals another value; ok is false where that can't be said by its entries.
+func sameEntries(a, b operand) (same sqlgen.Predicate, ok bool) {
+	x, ok := a.(ruleSet)
+	if !ok {
+		return nil, false
+	}
+	if x.kind == rankObject {
+		y, ok := asEntries(b)
+		if !ok {
+			return nil, false
+		}
+		return conjunction(entriesIn(x, y), entriesIn(y, x)), true
+	}
+	elems, ok := sequence(b)
+	if !ok {
+		return nil, false
+	}
+	if len(elems) == 0 {
+		return sqlgen.Not{Of: x.some(value.defined)}, true
+	}
+	for _, e := range elems[1:] { // the elements of a loop have no order, but where all are the same
+		k, isKnown := e.constant()
+		first, firstKnown := elems[0].constant()
+		if !isKnown || !firstKnown || k.Compare(first) != 0 {
+			return nil, false
+		}
+	}
+	others := x.some(func(e value) sqlgen.Predicate {
+		return conjunction(e.defined(), sqlgen.Not{Of: compareValues(sqlgen.EQ, e, elems[0])})
+	})
+	n := known{ast.IntNumberTerm(len(elems)).Value}
+	return conjunction(sqlgen.Not{Of: others}, compareOperands(sqlgen.EQ, tally{x}, n)), true
+}
+
+// asEntries is an object as entries under their conditions.
+func asEntries(op operand) (out ruleSet, ok bool) {
+	switch op := op.(type) {
+	case ruleSet:
+		return op, op.kind == rankObject
+	case known:
+		obj, ok := op.v.(ast.Object)
+		if !ok {
+			return out, false
+		}
+		return asEntries(recordOf(obj))
+	case record:
+		out.kind = rankObject
+		for i, k := range op.keys {
+			out.entries = append(out.entries, entry{solution{when: op.vals[i].defined()}, knownValue(k), op.vals[i]})
+		}
+		return out, true
+	default:
+		return out, false
+	}
+}
+
+// entriesIn is true where each entry of an object is one of another.
+func entriesIn(x, y ruleSet) sqlgen.Predicate {
+	all := make([]sqlgen.Predicate, len(x.entries))
+	for i, e := range x.entries {
+		if len(e.from.scopes) > 0 {
+			e = x.t.reopen(e) // y may go through the same collection
+		}
+		any := make([]sqlgen.Predicate, len(y.entries))
+		for j, f := range y.entries {
+			any[j] = f.from.holdsWith(conjunction(compareValues(sqlgen.EQ, e.key, f.key), compareValues(sqlgen.EQ, e.val, f.val)))
+		}
+		there := conjunction(e.key.defined(), e.val.defined())
+		all[i] = sqlgen.Not{Of: e.from.holdsWith(conjunction(there, sqlgen.Not{Of: disjunction(any)}))}
+	}
+	return conjunction(all...)
 }

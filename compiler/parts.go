@@ -31,6 +31,11 @@ func compareLiteral(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 }
 
 func equalLiteral(a, b operand) sqlgen.Predicate {
+	if rankOf(b) != rankSet {
+		if same, ok := sameEntries(b, a); ok {
+			return same
+		}
+	}
 	var have, want []value
 	var fits sqlgen.Predicate
 	switch x := a.(type) {

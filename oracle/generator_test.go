@@ -341,8 +341,9 @@ func (g *generator) function(depth int) string {
 	valued := g.rng.IntN(3) == 0
 	called := g.defined("f", func(name string) {
 		definitions := 1 + g.rng.IntN(3)
-		if valued && g.rng.IntN(4) > 0 { // several may be true at once, with other values
-			definitions = 1
+		excluding := func(int, []string) string { return "" }
+		if valued {
+			excluding = g.excluding(definitions)
 		}
 		for d := range definitions {
 			g.inside(false, func() {
@@ -357,6 +358,7 @@ func (g *generator) function(depth int) string {
 						params[i] = g.bind("p", anything)
 					}
 				}
+				condition := excluding(d, params)
 				head := fmt.Sprintf("%s(%s)", name, strings.Join(params, ", "))
 				if valued {
 					head += " := " + g.oneOf(`"x"`, fmt.Sprint(d), "true", g.expr(text, 0))
@@ -364,12 +366,18 @@ func (g *generator) function(depth int) string {
 				otherwise := ""
 				if valued && g.rng.IntN(3) == 0 {
 					otherwise = " else := " + g.oneOf(`"y"`, "false", g.expr(text, 0))
+					if condition := excluding(d, params); condition != "" {
+						otherwise += " if " + condition
+					}
 				}
 				var body []string
 				if len(g.scope) > 0 && g.rng.IntN(2) == 0 {
 					body = []string{g.about(pick(g.rng, g.scope).name, anything, depth)}
 				} else {
 					body = g.statements(depth, 1)
+				}
+				if condition != "" {
+					body = append([]string{condition}, body...)
 				}
 				g.add(head + " if" + block(body) + otherwise)
 			})
@@ -406,14 +414,70 @@ func (g *generator) chain(depth int) string {
 	return fmt.Sprintf("%s %s %s", name, g.op(), pick(g.rng, values))
 }
 
+// excluding are conditions for several definitions of one rule or function, of which most
+// often no two hold together, in the ways in which policies are written. A function's
+// may be one of its parameters, which is changed; no condition is empty.
+func (g *generator) excluding(definitions int) func(definition int, params []string) string {
+	none := func(int, []string) string { return "" }
+	if definitions == 1 || g.rng.IntN(10) == 0 { // OPA may find two values
+		return none
+	}
+	constants := []string{`"a"`, `"open"`, `"b"`}
+	g.rng.Shuffle(len(constants), func(i, j int) { constants[i], constants[j] = constants[j], constants[i] })
+	of := g.oneOf(g.fieldOf(text), g.field("j")+".g2")
+	equal := func(d int, _ []string) string { return fmt.Sprintf("%s == %s", of, constants[d]) }
+	switch g.rng.IntN(6) {
+	case 0: // a pattern
+		return func(d int, params []string) string {
+			if len(params) == 0 {
+				return equal(d, nil)
+			}
+			params[0] = constants[d]
+			return ""
+		}
+	case 1: // an argument
+		return func(d int, params []string) string {
+			for _, p := range params {
+				if p[0] == 'p' {
+					return fmt.Sprintf("%s == %s", p, constants[d])
+				}
+			}
+			return equal(d, nil)
+		}
+	case 2:
+		sets := []string{`{"a", "x"}`, `{"b", "open"}`, `{"Z", ""}`}
+		return func(d int, _ []string) string { return fmt.Sprintf("%s in %s", of, sets[d]) }
+	case 3:
+		n := g.fieldOf(numeric)
+		conditions := []string{n + " < 1", n + " > 1", n + " == 1"}
+		return func(d int, _ []string) string { return conditions[d] }
+	case 4:
+		if definitions == 2 {
+			c := g.atom(0)
+			return func(d int, _ []string) string { return []string{c, "not " + c}[d] }
+		}
+	}
+	return equal
+}
+
 // value is a rule with a value of the row.
 func (g *generator) value(depth int) (string, kind) {
 	of := pick(g.rng, scalarKinds)
 	return g.defined("w", func(name string) {
-		g.inside(false, func() { // its value may be bound in its body
-			body := g.statements(depth, 1)
-			g.rule(fmt.Sprintf("%s := %s if", name, g.expr(of, 0)), body)
-		})
+		definitions := 1 + max(0, g.rng.IntN(4)-1)
+		excluding := g.excluding(definitions)
+		for d := range definitions {
+			g.inside(false, func() { // its value may be bound in its body
+				body := g.statements(depth, 1)
+				if condition := excluding(d, nil); condition != "" {
+					body = append([]string{condition}, body...)
+				}
+				if g.rng.IntN(10) > 0 { // OPA finds as many values as a loop has
+					g.scope = slices.DeleteFunc(g.scope, func(v variable) bool { return v.name[0] == 'x' || v.name[0] == 'k' })
+				}
+				g.rule(fmt.Sprintf("%s := %s if", name, g.expr(of, 0)), body)
+			})
+		}
 		if g.rng.IntN(2) == 0 {
 			g.add(fmt.Sprintf("default %s := %s", name, g.constant(of)))
 		}

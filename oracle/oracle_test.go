@@ -47,7 +47,7 @@ func TestRandomPolicies(t *testing.T) {
 	say("seed %d, %d policies", *seed, *policies)
 	r := newRunner(t, *seed)
 	refused := map[string]int{}
-	exact, repaired, some, telling, differ := 0, 0, 0, 0, 0
+	exact, repaired, some, telling, differ, conflicts := 0, 0, 0, 0, 0, 0
 	start, said := time.Now(), time.Now()
 	for i := range *policies {
 		if time.Since(said) > 5*time.Second {
@@ -58,6 +58,9 @@ func TestRandomPolicies(t *testing.T) {
 		cut := o.refusal != nil
 		if cut {
 			refused[reason(o.refusal)]++
+			if mayConflict(o.refusal) {
+				conflicts++
+			}
 			for range 8 { // what is left of it may be exact
 				if !r.without(ctx, &o) {
 					break
@@ -87,6 +90,9 @@ func TestRandomPolicies(t *testing.T) {
 		t.Logf("%5d refused: %s", refused[reason], reason)
 	}
 	whole := exact - repaired
+	share := func(of int) float64 { return 100 * float64(whole) / float64(max(of, 1)) }
+	t.Logf("%d refused because OPA may find two values, %d for another reason; %.1f %% exact of all, %.1f %% of those without a possible conflict",
+		conflicts, *policies-whole-differ-conflicts, share(*policies), share(*policies-conflicts))
 	t.Logf("seed %d, %v: %d exact, %d more without the lines that are refused (%d with a condition on the row, %d that tell rows apart), %d refused, %d differ; %d were no valid policies",
 		*seed, time.Since(start).Round(time.Second), whole, repaired, some, telling, *policies-exact-differ, differ, r.invalid)
 	if *policies < 300 {
@@ -94,6 +100,13 @@ func TestRandomPolicies(t *testing.T) {
 	}
 	require.Greater(t, whole, *policies/2, "too many are refused for the test to say much")
 	require.Greater(t, some, exact*3/5, "too few depend on the row")
+}
+
+// mayConflict reports whether a policy is refused because OPA may find two values of a
+// rule, a function or an object for a row, and stop with an error there.
+func mayConflict(e *compiler.Error) bool {
+	return e.Code == compiler.CodeConflict || e.Code == compiler.CodeEval && strings.Contains(e.Reason, "conflict") ||
+		e.Code == compiler.CodeIteration && strings.Contains(e.Reason, "a rule whose value")
 }
 
 var (
