@@ -5,6 +5,7 @@ import "strings"
 // An element is what stands between the spaces of a query.
 type element struct {
 	text     string   // as it was written
+	at       int      // the byte of the query that it starts at
 	exclude  bool     // it starts with -
 	parts    []string // what the colons separate, without quotes
 	quoted   bool     // there are quotes in it
@@ -22,6 +23,7 @@ func elements(q string) []element {
 			continue
 		}
 		e := scan(q[i:])
+		e.at = i
 		out = append(out, e)
 		i += len(e.text)
 	}

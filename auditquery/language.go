@@ -11,9 +11,9 @@ import (
 type language struct {
 	byName map[string]*key
 	names  []string
-	word   *key // what a bare word is a value of,
-	kind   *key // unless it is a known value of this key
-	kinds  []string
+	word   *key     // what a bare word is a value of,
+	kind   *key     // unless it is a known value of this key; nil for no such key
+	kinds  []string // its known values
 }
 
 // A key is what may stand before a colon.
@@ -23,8 +23,9 @@ type key struct {
 	// read makes a value of its text, or says what the param is not: the detail
 	// follows the words Query param "name", or Query text "…".
 	read  func(text string) (v value, detail string)
-	every bool // given twice it means both, not either
-	order int  // among the language's keys
+	find  func(text string) (detail string) // what is wrong with a text that read takes, unless it is excluded; may be nil
+	every bool                              // given twice it means both, not either
+	order int                               // among the language's keys
 }
 
 // A value is what a key is compared with. Values are comparable with ==, and
@@ -38,7 +39,7 @@ type value interface {
 
 // newLanguage makes a language of its keys in the order in which conditions are
 // written. The one without a name is text; kind is the name of the key whose
-// known values can stand alone.
+// known values can stand alone, "" for none.
 func newLanguage(kind string, kinds []string, keys ...*key) *language {
 	l := &language{byName: map[string]*key{}, kinds: kinds}
 	for i, k := range keys {

@@ -176,6 +176,7 @@ func TestNames(t *testing.T) {
 		Usernames:     []string{"bob", "eve"},
 		Emails:        []string{"b@x.org"},
 		Organizations: []string{"Acme", "two"},
+		Texts:         []string{"someone"},
 	}, s.Names())
 	require.Zero(t, parse(t, "action:login username:me username:Me").Names())
 }
@@ -236,7 +237,11 @@ func TestProblems(t *testing.T) {
 			`Query param "resource_id" must be a valid uuid`,
 			`"foo" is not a valid query param`,
 			`Query param "action" has invalid value: "x" is not a valid value`,
+			`Query param "resource_id" must be a valid uuid`,
 		}},
+		{"short word", "ab", []string{`Query text "ab" is too short to be searched for: it must have three letters or digits in a row`}},
+		{"short words of other letters", "東京 web", []string{`Query text "東京" is too short to be searched for: it must have three letters or digits in a row`}},
+		{"no letters", `"!!!!"`, []string{`Query text "!!!!" is too short to be searched for: it must have three letters or digits in a row`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := auditquery.ParseAudit(c.q)
@@ -254,6 +259,64 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+func TestWhereProblemsAre(t *testing.T) {
+	for _, c := range []struct {
+		q    string
+		want []auditquery.Problem // without field and detail
+	}{
+		{"é  foo:x\tweb -action:\"b c\" resource_id:x resource_id:x", []auditquery.Problem{
+			{Element: "é", Offset: 0, Length: 2},
+			{Element: "foo:x", Offset: 4, Length: 5},
+			{Element: `-action:"b c"`, Offset: 14, Length: 13},
+			{Element: "resource_id:x", Offset: 28, Length: 13},
+			{Element: "resource_id:x", Offset: 42, Length: 13},
+		}},
+		{`web "and more `, []auditquery.Problem{{Element: `"and more `, Offset: 4, Length: 10}}},
+		{"web " + strings.Repeat("é", 300), []auditquery.Problem{{Element: strings.Repeat("é", 100) + "…", Offset: 4, Length: 600}}},
+		{"web \xff\x00", []auditquery.Problem{{Offset: 4, Length: 1}, {Offset: 5, Length: 1}}},
+		{"\ufffd\ufffd\xc3", []auditquery.Problem{{Offset: 6, Length: 1}}},
+		{strings.Repeat("web ", 501), []auditquery.Problem{{Offset: 2000, Length: 4}}},
+		{strings.Repeat("a", 64<<10+1), []auditquery.Problem{{Offset: 0, Length: 64<<10 + 1}}},
+	} {
+		_, err := auditquery.ParseAudit(c.q)
+		var problems auditquery.Problems
+		require.True(t, errors.As(err, &problems))
+		for i := range problems {
+			require.NotEmpty(t, problems[i].Detail)
+			problems[i].Field, problems[i].Detail = "", ""
+		}
+		require.Equal(t, auditquery.Problems(c.want), problems)
+	}
+}
+
+// What is looked for has to have a trigram. Excluded, it is looked for in no index.
+func TestShortTexts(t *testing.T) {
+	for text, searched := range map[string]bool{
+		"a": false, "ab": false, "abc": true, "日本": false, "日本語": true, "éèê": true,
+		"50%": true, "5%": false, "%5": true, "-a": true, "a-b": true, "a-": false, "%_\\": false, "a b": true,
+		"\u0301\u0301\u0301": false,
+	} {
+		for quoted, ok := range map[string]bool{`"` + text + `"`: searched, `-"` + text + `"`: true} {
+			_, err := auditquery.ParseAudit(quoted)
+			require.Equal(t, ok, err == nil, "%s: %v", quoted, err)
+			_, err = auditquery.ParseConnections(quoted)
+			require.Equal(t, ok, err == nil, "%s: %v", quoted, err)
+		}
+	}
+}
+
+func TestTextsOfUsers(t *testing.T) {
+	of := func(texts map[string][]uuid.UUID) string {
+		r := resolved
+		r.Texts = texts
+		return sqlgen.When(parse(t, "web").Predicate(r)).Inline()
+	}
+	require.Equal(t, "(user_id = '"+uuid1+"'::uuid OR resource_target ILIKE '%web%')", of(map[string][]uuid.UUID{"web": ids(1)}))
+	require.Equal(t, "resource_target ILIKE '%web%'", of(map[string][]uuid.UUID{"web": {}}))
+	require.Contains(t, of(nil), "EXISTS")
+	require.Equal(t, `%50\%\_\\ é%`, auditquery.LikePattern(`50%_\ é`))
+}
+
 func FuzzParseAudit(f *testing.F) {
 	for _, q := range []string{
 		"", "template", "-template", `"template"`, "web bob", "foo:bar", "a:b:c", ":x", "x:", "-", "--", `"`, `""`, `-""`, `""""`,
@@ -265,33 +328,48 @@ func FuzzParseAudit(f *testing.F) {
 	} {
 		f.Add(q)
 	}
-	authorized := sqlgen.When(sqlgen.Member{
-		Of:  sqlgen.Column{Name: "organization_id", Type: sqlgen.Type{Kind: sqlgen.KindUUID}},
-		Set: sqlgen.ListOf(sqlgen.Type{Kind: sqlgen.KindUUID}, []sqlgen.Literal{sqlgen.UUID(nth(0x11)), sqlgen.UUID(nth(0x12))}),
-	})
 	f.Fuzz(func(t *testing.T, q string) {
 		s, err := auditquery.ParseAudit(q)
-		if err != nil {
-			var problems auditquery.Problems
-			require.True(t, errors.As(err, &problems))
-			require.NotEmpty(t, problems)
-			require.Zero(t, s)
-			return
+		requireSearch(t, q, s, err, auditquery.AuditLogs(), auditquery.ParseAudit)
+	})
+}
+
+// requireSearch checks what parsing q gave: problems that say where they are, or a
+// search that is its own text and makes statements.
+func requireSearch(t *testing.T, q string, s auditquery.Search, err error, of auditquery.Log, parse func(string) (auditquery.Search, error)) {
+	t.Helper()
+	if err != nil {
+		var problems auditquery.Problems
+		require.True(t, errors.As(err, &problems))
+		require.NotEmpty(t, problems)
+		for _, p := range problems {
+			require.True(t, 0 <= p.Offset && 0 < p.Length && p.Offset+p.Length <= len(q), "%q: %+v", q, p)
+			require.True(t, strings.HasPrefix(q[p.Offset:p.Offset+p.Length], strings.TrimSuffix(p.Element, "…")))
+			require.NotEmpty(t, p.Detail)
 		}
-		if text := s.String(); len(text) <= 64<<10 {
-			again, err := auditquery.ParseAudit(text)
-			require.NoError(t, err, "%q", text)
-			require.Equal(t, s, again)
-			require.Equal(t, text, again.String())
-		}
-		p := s.Predicate(resolved)
-		if text, args, ok := auditquery.Keys("audit_logs", authorized, p, auditquery.Page{Limit: 25, Offset: 50}, 3); ok {
+		require.Zero(t, s)
+		return
+	}
+	if text := s.String(); len(text) <= 64<<10 {
+		again, err := parse(text)
+		require.NoError(t, err, "%q", text)
+		require.Equal(t, s, again)
+		require.Equal(t, text, again.String())
+	}
+	p := s.Predicate(resolved)
+	authorized := inOrganizations(nth(0x11), nth(0x12))
+	at := auditquery.Place{Time: resolved.Now, ID: nth(9)}
+	for _, page := range []auditquery.Page{{Limit: 25, Offset: 50}, {Limit: 25, From: &at}, {Limit: 25, From: &at, Newer: true}} {
+		if text, args, ok := auditquery.Keys(of, authorized, p, page, 3); ok {
 			requirePlaceholders(t, text, 3, len(args))
 		}
-		if text, args, ok := auditquery.CappedCount("audit_logs", authorized, p, 2000); ok {
-			requirePlaceholders(t, text, 1, len(args))
-		}
-	})
+	}
+	if text, args, ok := auditquery.CappedCount(of, authorized, p, 2000); ok {
+		requirePlaceholders(t, text, 1, len(args))
+	}
+	if text, args, ok := auditquery.BudgetedCount(of, authorized, p, 2000, 50_000); ok {
+		requirePlaceholders(t, text, 1, len(args))
+	}
 }
 
 func BenchmarkSearch(b *testing.B) {
@@ -306,8 +384,8 @@ func BenchmarkSearch(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			p := parse(b, q).Predicate(resolved)
-			_, _, listed := auditquery.Keys("audit_logs", sqlgen.Always(), p, auditquery.Page{Limit: 25}, 1)
-			_, _, counted := auditquery.CappedCount("audit_logs", sqlgen.Always(), p, 2000)
+			_, _, listed := auditquery.Keys(auditquery.AuditLogs(), sqlgen.Always(), p, auditquery.Page{Limit: 25}, 1)
+			_, _, counted := auditquery.CappedCount(auditquery.AuditLogs(), sqlgen.Always(), p, 2000)
 			require.True(b, listed && counted)
 		}
 	})
@@ -319,7 +397,7 @@ func BenchmarkSearch(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			p := parse(b, words.String()).Predicate(resolved)
-			_, _, ok := auditquery.Keys("audit_logs", sqlgen.Always(), p, auditquery.Page{Limit: 25}, 1)
+			_, _, ok := auditquery.Keys(auditquery.AuditLogs(), sqlgen.Always(), p, auditquery.Page{Limit: 25}, 1)
 			require.True(b, ok)
 		}
 	})

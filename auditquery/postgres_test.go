@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/auditquery"
@@ -152,7 +154,8 @@ func TestOnPostgreSQL(t *testing.T) {
 		{"-web", func(r row) bool { return !has(r, "web") }},
 		{"web two", func(r row) bool { return has(r, "web") && has(r, "two") }},
 		{"50%", func(r row) bool { return has(r, "50%") }},
-		{`"%_\"`, func(r row) bool { return has(r, `%_\`) }},
+		{`"50%_\"`, func(r row) bool { return has(r, `50%_\`) }},
+		{`-"%_\"`, func(r row) bool { return !has(r, `%_\`) }},
 		{"action:login -username:me status_code:>=400 web", func(r row) bool {
 			return r.action == "login" && r.user != nth(1) && r.status >= 400 && has(r, "web")
 		}},
@@ -166,44 +169,111 @@ func TestOnPostgreSQL(t *testing.T) {
 		"auditor of several":     {inOrganizations(ids(0x11, 0x12, 0x77)...), ids(0x11, 0x12, 0x77)},
 		"auditor of none at all": {sqlgen.Never(), []uuid.UUID{}},
 	}
-	pages := []auditquery.Page{{Limit: 1000}, {Limit: 7}, {Limit: 7, Offset: 7}, {Limit: 25, Offset: 690}}
-	const cap = 20
+	byText := resolved
+	byText.Texts = map[string][]uuid.UUID{}
+	for _, s := range searches {
+		for _, text := range parse(t, s.q).Names().Texts {
+			var found []uuid.UUID
+			require.NoError(t, db.QueryRow(ctx, "SELECT ARRAY(SELECT id FROM users WHERE username ILIKE $1)", auditquery.LikePattern(text)).Scan(&found))
+			byText.Texts[text] = found
+		}
+	}
+	require.Equal(t, ids(1), byText.Texts["WEB"])
 	for name, c := range callers {
 		t.Run(name, func(t *testing.T) {
 			for _, s := range searches {
-				var want []uuid.UUID
+				var want []auditquery.Place
 				for _, r := range all {
 					if s.match(r) && (c.in == nil || slices.Contains(c.in, r.organization)) {
-						want = append(want, r.id)
+						want = append(want, auditquery.Place{Time: r.time, ID: r.id})
 					}
 				}
-				p := parse(t, s.q).Predicate(resolved)
-				for _, page := range pages {
-					text, args, ok := auditquery.Keys("audit_logs", c.filter, p, page, 1)
-					var got []uuid.UUID
-					if ok {
-						found, err := db.Query(ctx, text, args...)
-						require.NoError(t, err, text)
-						for found.Next() {
-							var id uuid.UUID
-							var at time.Time
-							require.NoError(t, found.Scan(&id, &at))
-							got = append(got, id)
-						}
-						require.NoError(t, found.Err(), text)
-					}
-					from, to := min(page.Offset, len(want)), min(page.Offset+page.Limit, len(want))
-					require.Equal(t, append([]uuid.UUID(nil), want[from:to]...), got, "%q %+v: %s", s.q, page, text)
-				}
-				for limit, most := range map[int]int{cap: cap + 1, 0: len(all)} {
-					text, args, ok := auditquery.CappedCount("audit_logs", c.filter, p, limit)
-					var count int
-					if ok {
-						require.NoError(t, db.QueryRow(ctx, text, args...).Scan(&count), text)
-					}
-					require.Equal(t, min(len(want), most), count, "%q: %s", s.q, text)
+				for _, r := range []auditquery.Resolved{resolved, byText} {
+					a := asked{db, auditquery.AuditLogs(), c.filter, parse(t, s.q).Predicate(r), s.q}
+					a.requirePages(t, want)
+					a.requireCounts(t, want, len(all))
 				}
 			}
 		})
+	}
+}
+
+// asked is a search on a real PostgreSQL.
+type asked struct {
+	db         *pgxpool.Pool
+	log        auditquery.Log
+	authorized sqlgen.Filter
+	search     sqlgen.Predicate
+	q          string
+}
+
+func (a asked) places(t *testing.T, page auditquery.Page) []auditquery.Place {
+	t.Helper()
+	text, args, ok := auditquery.Keys(a.log, a.authorized, a.search, page, 1)
+	if !ok {
+		return nil
+	}
+	rows, err := a.db.Query(t.Context(), text, args...)
+	require.NoError(t, err, text)
+	places, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p auditquery.Place, err error) {
+		err = row.Scan(&p.ID, &p.Time)
+		p.Time = p.Time.UTC()
+		return p, err
+	})
+	require.NoError(t, err, text)
+	return places
+}
+
+// requirePages asks for pages by their offset, and behind a few of the rows and
+// places where there is none, in both directions.
+func (a asked) requirePages(t *testing.T, want []auditquery.Place) {
+	t.Helper()
+	same := func(want []auditquery.Place, page auditquery.Page) {
+		t.Helper()
+		got := a.places(t, page)
+		require.Len(t, got, len(want), "%q %+v", a.q, page)
+		for i := range want {
+			require.Equal(t, want[i], got[i], "%q %+v", a.q, page)
+		}
+	}
+	for _, page := range []auditquery.Page{{Limit: 1000}, {Limit: 7}, {Limit: 7, Offset: 7}, {Limit: 25, Offset: 690}} {
+		from, to := min(page.Offset, len(want)), min(page.Offset+page.Limit, len(want))
+		same(want[from:to], page)
+	}
+	for i := 0; i < len(want); i += 1 + len(want)/3 {
+		at := want[i]
+		same(want[i+1:min(i+1+5, len(want))], auditquery.Page{Limit: 5, From: &at})
+		same(want[max(i-5, 0):i], auditquery.Page{Limit: 5, From: &at, Newer: true})
+		same(want[min(i+4, len(want)):min(i+9, len(want))], auditquery.Page{Limit: 5, Offset: 3, From: &at})
+		same(want[max(i-8, 0):max(i-3, 0)], auditquery.Page{Limit: 5, Offset: 3, From: &at, Newer: true})
+	}
+	nobody := auditquery.Place{Time: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}
+	same(want[:min(5, len(want))], auditquery.Page{Limit: 5, From: &nobody})
+	same(nil, auditquery.Page{Limit: 5, From: &nobody, Newer: true})
+}
+
+func (a asked) requireCounts(t *testing.T, want []auditquery.Place, all int) {
+	t.Helper()
+	const cap = 20
+	for limit, most := range map[int]int{cap: cap + 1, 0: all} {
+		text, args, ok := auditquery.CappedCount(a.log, a.authorized, a.search, limit)
+		var count int
+		if ok {
+			require.NoError(t, a.db.QueryRow(t.Context(), text, args...).Scan(&count), text)
+		}
+		require.Equal(t, min(len(want), most), count, "%q: %s", a.q, text)
+	}
+	for _, budget := range []int{1, 50, 300, all, 100 * all} {
+		text, args, ok := auditquery.BudgetedCount(a.log, a.authorized, a.search, cap, budget)
+		var count int
+		var more bool
+		if ok {
+			require.NoError(t, a.db.QueryRow(t.Context(), text, args...).Scan(&count, &more), text)
+		}
+		require.LessOrEqual(t, count, min(len(want), cap+1), "%q: %s", a.q, text)
+		if !more || budget == 100*all {
+			require.Equal(t, min(len(want), cap+1), count, "%q, budget %d: %s", a.q, budget, text)
+		}
+		require.True(t, !more || budget < all, "%q: %s", a.q, text)
 	}
 }

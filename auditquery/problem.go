@@ -2,15 +2,19 @@ package auditquery
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// Problem is one thing wrong with a query, as the API shows it.
+// Problem is one thing wrong with a query, and where. Offset and Length count
+// bytes of the query as it was given, in UTF-8 and not runes: the problem is with
+// q[Offset:Offset+Length].
 type Problem struct {
-	Field  string `json:"field"` // the parameter of the request: "q"
-	Detail string `json:"detail"`
+	Field   string `json:"field"`   // the parameter of the request: "q"
+	Detail  string `json:"detail"`  // a sentence for people; some clients match on it
+	Element string `json:"element"` // as it was written, the start of it if it is long; "" for the query as a whole
+	Offset  int    `json:"offset"`
+	Length  int    `json:"length"` // of the whole element
 }
 
 // Problems is everything wrong with a query, in the order of its elements. It
@@ -26,11 +30,14 @@ func (ps Problems) Error() string {
 	return strings.Join(details, "; ")
 }
 
-func (ps *Problems) add(format string, args ...any) {
-	p := Problem{"q", fmt.Sprintf(format, args...)}
-	if !slices.Contains(*ps, p) { // two bad uuids of a key read the same
-		*ps = append(*ps, p)
-	}
+// add is for what is wrong with an element.
+func (ps *Problems) add(e element, format string, args ...any) {
+	*ps = append(*ps, Problem{"q", fmt.Sprintf(format, args...), clip(e.text), e.at, len(e.text)})
+}
+
+// addAt is for what is wrong with some bytes of the query.
+func (ps *Problems) addAt(offset, length int, format string, args ...any) {
+	*ps = append(*ps, Problem{Field: "q", Detail: fmt.Sprintf(format, args...), Offset: offset, Length: length})
 }
 
 // maxQuoted is how much of a query a detail repeats, in bytes.

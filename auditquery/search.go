@@ -31,25 +31,30 @@ type term struct {
 	value   value
 }
 
-// ParseAudit reads the q of GET /api/v2/audit. The error is Problems: all of
-// them at once.
+// ParseAudit reads the q of GET /api/v2/audit, for [AuditLogs]. The error is
+// Problems: all of them at once.
 func ParseAudit(q string) (Search, error) { return auditLanguage.parse(q) }
+
+// ParseConnections reads the q of GET /api/v2/connectionlog, for
+// [ConnectionLogs]. The error is Problems: all of them at once.
+func ParseConnections(q string) (Search, error) { return connectionLanguage.parse(q) }
 
 func (l *language) parse(q string) (Search, error) {
 	var problems Problems
 	if len(q) > maxQueryBytes {
-		problems.add("Query must be at most %d bytes long", maxQueryBytes)
+		problems.addAt(0, len(q), "Query must be at most %d bytes long", maxQueryBytes)
 		return Search{}, problems
 	}
-	if !utf8.ValidString(q) {
-		problems.add("Query must be valid UTF-8")
+	if at := invalidUTF8(q); at >= 0 {
+		problems.addAt(at, 1, "Query must be valid UTF-8")
 	}
-	if strings.ContainsRune(q, 0) {
-		problems.add("Query can not contain NUL characters")
+	if at := strings.IndexByte(q, 0); at >= 0 {
+		problems.addAt(at, 1, "Query can not contain NUL characters")
 	}
 	found := elements(q)
 	if len(found) > maxElements {
-		problems.add("Query must have at most %d elements", maxElements)
+		at := found[maxElements].at
+		problems.addAt(at, len(q)-at, "Query must have at most %d elements", maxElements)
 	}
 	if problems != nil {
 		return Search{}, problems
@@ -61,12 +66,15 @@ func (l *language) parse(q string) (Search, error) {
 			continue
 		}
 		v, detail := k.read(text)
+		if detail == "" && !e.exclude && k.find != nil {
+			detail = k.find(text)
+		}
 		if detail != "" && k.name == "" {
-			problems.add("Query text %q %s", clip(text), detail)
+			problems.add(e, "Query text %q %s", clip(text), detail)
 			continue
 		}
 		if detail != "" {
-			problems.add("Query param %q %s", k.name, detail)
+			problems.add(e, "Query param %q %s", k.name, detail)
 			continue
 		}
 		if t := (term{k, e.exclude, v}); !slices.Contains(s.terms, t) {
@@ -80,6 +88,19 @@ func (l *language) parse(q string) (Search, error) {
 	return s, nil
 }
 
+// invalidUTF8 is the first byte that is not UTF-8, -1 if all are.
+func invalidUTF8(s string) int {
+	for i, r := range s {
+		if r != utf8.RuneError {
+			continue
+		}
+		if _, size := utf8.DecodeRuneInString(s[i:]); size == 1 {
+			return i
+		}
+	}
+	return -1
+}
+
 // lookup finds the key of an element and the text of its value.
 func (l *language) lookup(e element, problems *Problems) (k *key, text string, ok bool) {
 	body := e.text
@@ -88,21 +109,21 @@ func (l *language) lookup(e element, problems *Problems) (k *key, text string, o
 	}
 	switch {
 	case e.unclosed:
-		problems.add("Query element %q has an unclosed quote", clip(e.text))
+		problems.add(e, "Query element %q has an unclosed quote", clip(e.text))
 	case body == "":
-		problems.add("Query element %q excludes nothing; quote it to search for it", e.text)
+		problems.add(e, "Query element %q excludes nothing; quote it to search for it", e.text)
 	case body[0] == ':' || body[len(body)-1] == ':':
-		problems.add("Query element %q cannot start or end with ':'", clip(e.text))
+		problems.add(e, "Query element %q cannot start or end with ':'", clip(e.text))
 	case len(e.parts) > 2:
-		problems.add("Query element %q can only contain 1 ':'", clip(e.text))
+		problems.add(e, "Query element %q can only contain 1 ':'", clip(e.text))
 	case len(e.parts) == 1 && e.parts[0] == "":
-		problems.add("Query element %q has no text", clip(e.text))
+		problems.add(e, "Query element %q has no text", clip(e.text))
 	case len(e.parts) == 1:
 		return l.bare(e.parts[0], e.quoted), e.parts[0], true
 	default:
 		k, ok := l.byName[strings.ToLower(e.parts[0])]
 		if !ok {
-			problems.add("%q is not a valid query param%s", clip(e.parts[0]), hint(e.parts[0], l.names))
+			problems.add(e, "%q is not a valid query param%s", clip(e.parts[0]), hint(e.parts[0], l.names))
 		}
 		return k, e.parts[1], ok
 	}
@@ -132,8 +153,8 @@ func (s Search) String() string {
 // Names are what a search mentions by name, each once and sorted; nil where it
 // mentions none. User names and emails are in lower case, and the caller's "me"
 // is not among them. Organizations are names only, in the case they were
-// written in.
-type Names struct{ Usernames, Emails, Organizations []string }
+// written in. Texts are what is looked for in the names of users.
+type Names struct{ Usernames, Emails, Organizations, Texts []string }
 
 // Names are what the search mentions by name and Predicate needs resolved.
 func (s Search) Names() Names {
@@ -148,9 +169,11 @@ func (s Search) Names() Names {
 			n.Emails = append(n.Emails, string(v))
 		case organizationName:
 			n.Organizations = append(n.Organizations, string(v))
+		case text:
+			n.Texts = append(n.Texts, v.s)
 		}
 	}
-	for _, names := range []*[]string{&n.Usernames, &n.Emails, &n.Organizations} {
+	for _, names := range []*[]string{&n.Usernames, &n.Emails, &n.Organizations, &n.Texts} {
 		slices.Sort(*names)
 		*names = slices.Compact(*names)
 	}
@@ -164,12 +187,16 @@ type Resolved struct {
 	Usernames     map[string][]uuid.UUID // by lower-cased user name
 	Emails        map[string][]uuid.UUID // by lower-cased email
 	Organizations map[string][]uuid.UUID // by name, as Names has it
-	Now           time.Time              // what since: counts back from; zero is the clock
+	// Texts are the users whose name contains a text, ignoring case; see
+	// [LikePattern]. A text that is missing is looked for row by row, and one
+	// that nobody's name contains has an empty list.
+	Texts map[string][]uuid.UUID
+	Now   time.Time // what since: counts back from; zero is the clock
 }
 
-// Predicate is the search as a condition on audit_logs, not simplified: True
-// when nothing is set, else only the conditions that are. Columns are those of
-// audit_logs, qualified only within a sub-select.
+// Predicate is the search as a condition on its log, not simplified: True when
+// nothing is set, else only the conditions that are. Columns are those of the
+// log's table, qualified only within a sub-select.
 func (s Search) Predicate(r Resolved) sqlgen.Predicate {
 	if r.Now.IsZero() {
 		r.Now = time.Now()

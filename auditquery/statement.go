@@ -4,42 +4,67 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
+// Place is where a row stands in a log's order.
+type Place struct {
+	Time time.Time // to the microsecond, as PostgreSQL keeps it
+	ID   uuid.UUID
+}
+
 // Page says which of the rows found are wanted, newest first.
 type Page struct {
 	Limit  int // rows at most; 0 or less is none
 	Offset int // rows to skip; 0 or less is none
+
+	// From is a place that the page begins behind; nil is before the newest row.
+	// The row at the place is not on the page, and need not be there any more.
+	From *Place
+	// Newer asks for the rows that are newer than From, and of those for the ones
+	// next to it. Without a From it says nothing.
+	Newer bool
 }
 
+// backward reports whether the page is read from its end.
+func (p Page) backward() bool { return p.Newer && p.From != nil }
+
 // Keys is a statement that selects the id and time of the page's rows, newest
-// first (time DESC, id DESC), and its arguments, numbered from start. ok is
-// false when no row can match: there is nothing to ask then.
+// first (time DESC, id DESC; the log's own name for its time), and its arguments,
+// numbered from start. ok is false when no row can match: there is nothing to ask
+// then.
 //
 // Only keys, because they are in the index: rows are fetched by id once ordering
-// and skipping are done. The table's name is written as it stands: it is the
-// program's, never a user's. A statement with an array argument has to be
-// planned with its values (plan_cache_mode = force_custom_plan, or no prepared
-// statement).
-func Keys(table string, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, start int) (text string, args []any, ok bool) {
+// and skipping are done. A page that begins behind a place costs the same at any
+// depth, and holds the same rows whatever is added at the log's new end. A
+// statement with an array argument has to be planned with its values
+// (plan_cache_mode = force_custom_plan, or no prepared statement).
+func Keys(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, start int) (text string, args []any, ok bool) {
 	filter := both(authorized, search)
 	if filter.Result() == sqlgen.ResultNever || page.Limit <= 0 {
 		return "", nil, false
 	}
 	page.Offset = max(page.Offset, 0)
-	if ids, rest := organizations(filter); len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) {
-		text, args = keysPerOrganization(table, ids, rest, page, start)
-		return text, args, true
+	s := statement{log: of, start: start}
+	if page.backward() {
+		s.write("SELECT ", of.keys(""), " FROM (")
 	}
-	s := statement{start: start}
-	s.write("SELECT id, time", from(table))
-	s.where(filter)
-	s.write(" ORDER BY time DESC, id DESC")
-	s.page(page)
+	if ids, rest := of.organizations(filter); len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) {
+		s.keysPerOrganization(ids, rest, page)
+	} else {
+		s.write("SELECT ", of.keys(""), of.from())
+		s.where(filter)
+		s.from(page, filter.Result() == sqlgen.ResultAlways)
+		s.write(of.order("", page.backward()))
+		s.page(page)
+	}
+	if page.backward() {
+		s.write(") AS page", of.order("", false))
+	}
 	return s.text.String(), s.args, true
 }
 
@@ -65,21 +90,34 @@ func depth(p Page) int {
 	return p.Limit + p.Offset
 }
 
+// conjuncts are the conditions that all have to hold.
+func conjuncts(f sqlgen.Filter) sqlgen.And {
+	if f.Result() == sqlgen.ResultAlways {
+		return nil
+	}
+	if terms, ok := f.Predicate().(sqlgen.And); ok {
+		return terms
+	}
+	return sqlgen.And{f.Predicate()}
+}
+
+// own reports whether the expression is the log's column of that name.
+func (l Log) own(e sqlgen.Expr, name string) bool {
+	c, ok := e.(sqlgen.Column)
+	return ok && c.Name == name && (c.Table == "" || c.Table == l.name)
+}
+
 // organizations are those of a condition organization_id = ANY(several), alone
 // or beside other conditions, and these.
-func organizations(f sqlgen.Filter) (ids []uuid.UUID, rest sqlgen.Filter) {
-	terms, ok := f.Predicate().(sqlgen.And)
-	if !ok {
-		terms = sqlgen.And{f.Predicate()}
-	}
+func (l Log) organizations(f sqlgen.Filter) (ids []uuid.UUID, rest sqlgen.Filter) {
+	terms := conjuncts(f)
 	for i, t := range terms {
 		m, ok := t.(sqlgen.Member)
 		if !ok {
 			continue
 		}
-		column, isColumn := m.Of.(sqlgen.Column)
 		set, isLiteral := m.Set.(sqlgen.Literal)
-		if !isColumn || !isLiteral || column.Name != organizationID.Name || column.Table != "" && column.Table != logs {
+		if !isLiteral || !l.own(m.Of, organizationID.Name) {
 			continue
 		}
 		// an id that came twice would give its rows twice
@@ -93,41 +131,22 @@ func organizations(f sqlgen.Filter) (ids []uuid.UUID, rest sqlgen.Filter) {
 	return nil, f
 }
 
-// keysPerOrganization reads each organization's newest keys in the order of its
-// index, so that no more than organizations × depth of them are sorted.
-func keysPerOrganization(table string, ids []uuid.UUID, rest sqlgen.Filter, page Page, start int) (string, []any) {
-	s := statement{start: start}
-	s.write("SELECT k.id, k.time FROM unnest(", s.bind(ids), "::uuid[]) AS o(id) CROSS JOIN LATERAL (",
-		"SELECT id, time", from(table), " WHERE organization_id = o.id")
-	s.and(rest)
-	s.write(" ORDER BY time DESC, id DESC LIMIT ", s.bind(int64(depth(page))))
-	s.write(") AS k ORDER BY k.time DESC, k.id DESC")
-	s.page(page)
-	return s.text.String(), s.args
+// perOrganization begins the form that asks for each organization by itself.
+func (s *statement) perOrganization(ids []uuid.UUID) {
+	s.write(" FROM unnest(", s.bind(ids), "::uuid[]) AS o(id) CROSS JOIN LATERAL (")
 }
 
-// CappedCount is a statement that counts the rows found up to cap + 1, which
-// says that there are more than cap; a cap of 0 or less counts them all. Its
-// arguments are numbered from 1. ok is false when no row can match: the count is
-// 0 then.
-//
-// It has no order and no join: an order would pin the index to walk.
-func CappedCount(table string, authorized sqlgen.Filter, search sqlgen.Predicate, cap int) (text string, args []any, ok bool) {
-	filter := both(authorized, search)
-	if filter.Result() == sqlgen.ResultNever {
-		return "", nil, false
-	}
-	s := statement{start: 1}
-	if cap <= 0 || cap == math.MaxInt {
-		s.write("SELECT count(*)", from(table))
-		s.where(filter)
-		return s.text.String(), s.args, true
-	}
-	s.write("SELECT count(*) FROM (SELECT 1", from(table))
-	s.where(filter)
-	// a constant: it is one for all, and the planner must see it
-	s.write(" LIMIT ", strconv.Itoa(cap+1), ") AS capped")
-	return s.text.String(), s.args, true
+// keysPerOrganization reads each organization's newest keys in the order of its
+// index, so that no more than organizations × depth of them are sorted.
+func (s *statement) keysPerOrganization(ids []uuid.UUID, rest sqlgen.Filter, page Page) {
+	s.write("SELECT ", s.log.keys("k"))
+	s.perOrganization(ids)
+	s.write("SELECT ", s.log.keys(""), s.log.from(), " WHERE organization_id = o.id")
+	s.and(rest)
+	s.from(page, false)
+	s.write(s.log.order("", page.backward()), " LIMIT ", s.bind(int64(depth(page))), ") AS k")
+	s.write(s.log.order("k", page.backward()))
+	s.page(page)
 }
 
 // both simplifies the two conditions together, so that a search for one of a
@@ -139,16 +158,9 @@ func both(authorized sqlgen.Filter, search sqlgen.Predicate) sqlgen.Filter {
 	return sqlgen.When(sqlgen.And{authorized.Predicate(), search})
 }
 
-// from names the table as conditions do.
-func from(table string) string {
-	if table == logs {
-		return " FROM " + logs
-	}
-	return " FROM " + table + " AS " + logs
-}
-
 // A statement collects text and the arguments of its placeholders.
 type statement struct {
+	log   Log
 	text  strings.Builder
 	args  []any
 	start int
@@ -179,6 +191,25 @@ func (s *statement) condition(before string, f sqlgen.Filter) {
 	text, args := f.SQL(s.next())
 	s.write(before, text)
 	s.args = append(s.args, args...)
+}
+
+// from is the condition that rows stand behind the page's place. A comparison of
+// rows is a range of an index that ends in (time, id), but tells PostgreSQL nothing
+// of the partitions that it need not look at: that of the time alone does.
+func (s *statement) from(p Page, first bool) {
+	if p.From == nil {
+		return
+	}
+	operator := "<"
+	if p.Newer {
+		operator = ">"
+	}
+	before := " AND "
+	if first {
+		before = " WHERE "
+	}
+	at := s.bind(p.From.Time)
+	s.write(before, s.log.time, " ", operator, "= ", at, " AND (", s.log.time, ", id) ", operator, " (", at, ", ", s.bind(p.From.ID), ")")
 }
 
 func (s *statement) page(p Page) {

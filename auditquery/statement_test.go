@@ -117,11 +117,11 @@ func TestStatements(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := parse(t, c.q).Predicate(resolved)
-			text, args, ok := auditquery.Keys("audit_logs", c.authorized, p, c.page, 1)
+			text, args, ok := auditquery.Keys(auditquery.AuditLogs(), c.authorized, p, c.page, 1)
 			require.Equal(t, c.keys, text)
 			require.Equal(t, c.keysArgs, args)
 			require.Equal(t, c.keys != "", ok)
-			text, args, ok = auditquery.CappedCount("audit_logs", c.authorized, p, 2000)
+			text, args, ok = auditquery.CappedCount(auditquery.AuditLogs(), c.authorized, p, 2000)
 			require.Equal(t, c.count, text)
 			require.Equal(t, c.countArgs, args)
 			require.Equal(t, c.count != "", ok)
@@ -131,7 +131,7 @@ func TestStatements(t *testing.T) {
 
 func TestKeysEdges(t *testing.T) {
 	keys := func(f sqlgen.Filter, p sqlgen.Predicate, page auditquery.Page, start int) string {
-		text, _, ok := auditquery.Keys("audit.logs", f, p, page, start)
+		text, _, ok := auditquery.Keys(auditquery.AuditLogs().In("audit.logs"), f, p, page, start)
 		require.Equal(t, text != "", ok)
 		return text
 	}
@@ -145,7 +145,7 @@ func TestKeysEdges(t *testing.T) {
 
 	// An array that came as it is may hold an id twice; its rows may not come twice.
 	twice := sqlgen.Member{Of: organization, Set: sqlgen.Literal{Type: organization.Type.ArrayOf(), Value: ids(2, 1, 2)}}
-	_, args, ok := auditquery.Keys("audit_logs", sqlgen.Always(), twice, page, 1)
+	_, args, ok := auditquery.Keys(auditquery.AuditLogs(), sqlgen.Always(), twice, page, 1)
 	require.True(t, ok)
 	require.Equal(t, ids(1, 2), args[0])
 
@@ -158,10 +158,10 @@ func TestKeysEdges(t *testing.T) {
 
 func TestCappedCountEdges(t *testing.T) {
 	for _, limit := range []int{0, -1, math.MaxInt} {
-		text, _, ok := auditquery.CappedCount("audit_logs", inOrganizations(nth(1)), sqlgen.True, limit)
+		text, _, ok := auditquery.CappedCount(auditquery.AuditLogs(), inOrganizations(nth(1)), sqlgen.True, limit)
 		require.True(t, ok)
 		require.Equal(t, "SELECT count(*) FROM audit_logs WHERE organization_id = $1", text)
 	}
-	_, _, ok := auditquery.CappedCount("audit_logs", sqlgen.Always(), nil, 10)
+	_, _, ok := auditquery.CappedCount(auditquery.AuditLogs(), sqlgen.Always(), nil, 10)
 	require.False(t, ok, "no predicate fails closed")
 }

@@ -58,14 +58,14 @@ func (l *log) sideBySide(b *testing.B, ways ...way) {
 
 func list(b *testing.B, filter sqlgen.Filter) way {
 	b.Helper()
-	sql, args, ok := auditquery.Keys("audit_logs", filter, everything, auditquery.Page{Limit: 25}, 1)
+	sql, args, ok := auditquery.Keys(auditquery.AuditLogs(), filter, everything, auditquery.Page{Limit: 25}, 1)
 	require.True(b, ok)
 	return way{"list", sql, args}
 }
 
 func count(b *testing.B, filter sqlgen.Filter, most int) way {
 	b.Helper()
-	sql, args, ok := auditquery.CappedCount("audit_logs", filter, everything, most)
+	sql, args, ok := auditquery.CappedCount(auditquery.AuditLogs(), filter, everything, most)
 	require.True(b, ok)
 	return way{"count", sql, args}
 }

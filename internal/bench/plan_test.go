@@ -147,7 +147,7 @@ func TestPlansOfAnOrganizationAuditor(t *testing.T) {
 			})
 		}
 		t.Run(test.name+"/count", func(t *testing.T) {
-			sql, args, ok := auditquery.CappedCount("audit_logs", filter, everything, countCap)
+			sql, args, ok := auditquery.CappedCount(auditquery.AuditLogs(), filter, everything, countCap)
 			require.True(t, ok)
 			root, text := l.explain(t, sql, args)
 			checkScans(t, root, led, text)

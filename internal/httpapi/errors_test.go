@@ -47,7 +47,7 @@ func TestBadParameters(t *testing.T) {
 		{"q=a%00b", "Invalid audit search query.", "q", "NUL"},
 		{"q=%ff", "Invalid audit search query.", "q", "UTF-8"},
 		{"q=" + strings.Repeat("x", 1<<20), "Invalid audit search query.", "q", "at most"},
-		{"q=a&q=b", "Query parameters have invalid values.", "q", `Query param "q" must be given once`},
+		{"q=web&q=bob", "Query parameters have invalid values.", "q", `Query param "q" must be given once`},
 		{"limit=x", "Query parameters have invalid values.", "limit", `Query param "limit" must be a valid 32-bit positive integer: parsing "x": invalid syntax`},
 		{"limit=-1", "Query parameters have invalid values.", "limit", `Query param "limit" must be a valid 32-bit positive integer: -1 is negative`},
 		{"limit=1001", "Query parameters have invalid values.", "limit", `Query param "limit" must be a valid 32-bit positive integer: 1001 is more than 1000`},

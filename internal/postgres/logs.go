@@ -13,8 +13,6 @@ import (
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
-const auditLogs = "audit_logs"
-
 // Rows are fetched by the keys of the page, which is MATERIALIZED so that the
 // planner can't pull wide rows or the join below the page's order.
 const auditLogsOfPage = `
@@ -31,7 +29,7 @@ ORDER BY l.time DESC, l.id DESC`
 // AuditLogsStatement is the statement of a page of audit logs, without their
 // users, and its arguments. ok is false when no row can match.
 func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
-	keys, args, ok := auditquery.Keys(auditLogs, authorized, search, page, 1)
+	keys, args, ok := auditquery.Keys(auditquery.AuditLogs(), authorized, search, page, 1)
 	return fmt.Sprintf(auditLogsOfPage, keys), args, ok
 }
 
@@ -99,7 +97,7 @@ func orZero[T any](p *T) (v T) {
 // CountAuditLogs is the number of rows that are both authorized and found, up to
 // limit + 1, which says that there are more than limit.
 func (db *DB) CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, limit int) (int, error) {
-	text, args, ok := auditquery.CappedCount(auditLogs, authorized, search, limit)
+	text, args, ok := auditquery.CappedCount(auditquery.AuditLogs(), authorized, search, limit)
 	if !ok {
 		return 0, nil
 	}
