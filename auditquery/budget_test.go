@@ -85,24 +85,25 @@ func TestBudgetedCount(t *testing.T) {
 		{
 			"all", sqlgen.Always(), "action:login",
 			"SELECT least(" + found + "1000), 2001), " + found + "1000) < 2001 AND " + found + "1000) < count(*) FROM (" +
-				"SELECT looked_at FROM (SELECT *, row_number() OVER () AS looked_at FROM (SELECT * FROM audit_logs ORDER BY time DESC, id DESC LIMIT 1001) AS newest) AS audit_logs" +
-				" WHERE looked_at > 1000 OR action = $1 LIMIT 2001) AS found",
+				"SELECT looked_at FROM (SELECT id, time, row_number() OVER () AS looked_at FROM (SELECT id, time FROM audit_logs ORDER BY time DESC, id DESC LIMIT 1001) AS keys) AS numbered" +
+				" WHERE looked_at > 1000 OR (SELECT TRUE FROM audit_logs WHERE audit_logs.id = numbered.id AND audit_logs.time = numbered.time AND action = $1) LIMIT 2001) AS found",
 			[]any{"login"},
 		},
 		{
 			"one organization, from a day on", one, "action:login date_from:2026-04-09 -status_code:200",
 			"SELECT least(" + found + "1000), 2001), " + found + "1000) < 2001 AND " + found + "1000) < count(*) FROM (" +
-				"SELECT looked_at FROM (SELECT *, row_number() OVER () AS looked_at FROM (SELECT * FROM audit_logs WHERE organization_id = $1 AND \"time\" >= $2" +
-				" ORDER BY time DESC, id DESC LIMIT 1001) AS newest) AS audit_logs" +
-				" WHERE looked_at > 1000 OR action = $3 AND status_code <> $4 LIMIT 2001) AS found",
-			[]any{nth(0x11), time.Date(2026, 4, 9, 0, 0, 0, 0, time.UTC), "login", int64(200)},
+				"SELECT looked_at FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
+				"SELECT looked_at FROM (SELECT id, time, row_number() OVER () AS looked_at FROM (SELECT id, time FROM audit_logs WHERE organization_id = o.id AND \"time\" >= $2" +
+				" ORDER BY time DESC, id DESC LIMIT 1001) AS keys) AS numbered" +
+				" WHERE looked_at > 1000 OR (SELECT TRUE FROM audit_logs WHERE audit_logs.id = numbered.id AND audit_logs.time = numbered.time AND action = $3 AND status_code <> $4)) AS newest LIMIT 2001) AS found",
+			[]any{ids(0x11), time.Date(2026, 4, 9, 0, 0, 0, 0, time.UTC), "login", int64(200)},
 		},
 		{
 			"several organizations", both, "action:login",
 			"SELECT least(" + found + "500), 2001), " + found + "500) < 2001 AND " + found + "500) < count(*) FROM (" +
 				"SELECT looked_at FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
-				"SELECT looked_at FROM (SELECT *, row_number() OVER () AS looked_at FROM (SELECT * FROM audit_logs WHERE organization_id = o.id ORDER BY time DESC, id DESC LIMIT 501) AS newest) AS audit_logs" +
-				" WHERE looked_at > 500 OR action = $2) AS newest LIMIT 2002) AS found",
+				"SELECT looked_at FROM (SELECT id, time, row_number() OVER () AS looked_at FROM (SELECT id, time FROM audit_logs WHERE organization_id = o.id ORDER BY time DESC, id DESC LIMIT 501) AS keys) AS numbered" +
+				" WHERE looked_at > 500 OR (SELECT TRUE FROM audit_logs WHERE audit_logs.id = numbered.id AND audit_logs.time = numbered.time AND action = $2)) AS newest LIMIT 2002) AS found",
 			[]any{ids(0x11, 0x12), "login"},
 		},
 	} {

@@ -174,7 +174,7 @@ func connections() []connection {
 func TestConnectionsOnPostgreSQL(t *testing.T) {
 	db, ctx := pgtest.New(t), t.Context()
 	_, err := db.Exec(ctx, `CREATE TABLE users (id uuid PRIMARY KEY, username text NOT NULL);
-		CREATE TABLE connection_logs (id uuid NOT NULL, connect_time timestamptz NOT NULL, organization_id uuid NOT NULL,
+		CREATE TABLE connection_logs (id uuid PRIMARY KEY, connect_time timestamptz NOT NULL, organization_id uuid NOT NULL,
 			workspace_owner_id uuid NOT NULL, workspace_id uuid NOT NULL, workspace_name text NOT NULL, type text NOT NULL, ip inet,
 			code int, user_id uuid, connection_id uuid, disconnect_time timestamptz)`)
 	require.NoError(t, err)

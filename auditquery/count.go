@@ -50,12 +50,16 @@ func BudgetedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, ca
 	if filter.Result() == sqlgen.ResultNever || cap <= 0 || cap == math.MaxInt || budget <= 0 || budget == math.MaxInt {
 		return "", nil, false
 	}
+	// One organization is asked for as several are: with its value in hand the
+	// planner may walk the time index for a large one, and past the rows of all
+	// others for as long as it is quiet.
 	ids, rest := of.organizations(filter)
-	if len(ids) <= 1 {
-		ids, rest = nil, filter
-	}
 	var scope, tested sqlgen.And
 	for _, term := range conjuncts(rest) {
+		if id, ok := of.organization(term); ok && ids == nil {
+			ids = []uuid.UUID{id}
+			continue
+		}
 		if of.scopes(term) {
 			scope = append(scope, term)
 		} else {
@@ -68,7 +72,7 @@ func BudgetedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, ca
 	}
 	// Each share needs a mark: the first row that it does not pay for, which is
 	// let through as proof that there is one. Rows are numbered as they are read,
-	// and no more are read than it takes to reach the cap.
+	// and no more are looked at than it takes to reach the cap.
 	shares := max(len(ids), 1)
 	share := (budget + shares - 1) / shares
 	number, most := strconv.Itoa(share), strconv.Itoa(cap+1)
@@ -89,17 +93,37 @@ func BudgetedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, ca
 
 // newest are the numbers of those of the scope's newest rows that are found, and
 // of the first beyond the share.
+//
+// Keys first: in the index that has them in order and needs no row, so that no
+// other plan is tempting. Then each row by its key, and in a subquery that is
+// neither joined nor hashed, as either would be of the whole table.
 func (s *statement) newest(ids []uuid.UUID, scope, tested sqlgen.And, share int) {
-	s.write("SELECT looked_at FROM (SELECT *, row_number() OVER () AS looked_at FROM (SELECT *", s.log.from())
+	l := s.log
+	s.write("SELECT looked_at FROM (SELECT ", l.keys(""), ", row_number() OVER () AS looked_at FROM (SELECT ", l.keys(""), l.from())
 	if ids != nil {
 		s.write(" WHERE organization_id = o.id")
 		s.and(sqlgen.When(scope))
 	} else {
 		s.where(sqlgen.When(scope))
 	}
-	s.write(s.log.order("", false), " LIMIT ", strconv.Itoa(share+1), ") AS newest) AS ", s.log.name)
-	s.write(" WHERE looked_at > ", strconv.Itoa(share))
-	s.condition(" OR ", sqlgen.When(tested))
+	s.write(l.order("", false), " LIMIT ", strconv.Itoa(share+1), ") AS keys) AS numbered WHERE looked_at > ", strconv.Itoa(share))
+	s.write(" OR (SELECT TRUE", l.from(), " WHERE ", l.name, ".id = numbered.id AND ", l.name, ".", l.time, " = numbered.", l.time)
+	s.and(sqlgen.When(tested))
+	s.write(")")
+}
+
+// organization is that of a condition organization_id = one.
+func (l Log) organization(p sqlgen.Predicate) (id uuid.UUID, ok bool) {
+	c, ok := p.(sqlgen.Compare)
+	if !ok || c.Op != sqlgen.EQ || !l.own(c.L, organizationID.Name) {
+		return id, false
+	}
+	literal, ok := c.R.(sqlgen.Literal)
+	if !ok {
+		return id, false
+	}
+	id, ok = literal.Value.(uuid.UUID)
+	return id, ok
 }
 
 // scopes reports whether the condition is a range of the indexes that give the log

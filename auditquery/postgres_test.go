@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { pgtest.Run(m) }
 const schema = `
 CREATE TABLE users (id uuid PRIMARY KEY, username text NOT NULL);
 CREATE TABLE audit_logs (
-	id uuid NOT NULL, time timestamptz NOT NULL, user_id uuid, organization_id uuid,
+	id uuid PRIMARY KEY, time timestamptz NOT NULL, user_id uuid, organization_id uuid,
 	resource_type text NOT NULL, resource_id uuid, resource_target text NOT NULL, action text NOT NULL,
 	status_code int NOT NULL, request_id uuid, ip inet, build_reason text
 )`

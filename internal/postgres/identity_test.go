@@ -147,3 +147,25 @@ func TestResolve(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, bob, r.Me)
 }
+
+func TestResolveTexts(t *testing.T) {
+	pool, db := people(t)
+	exec(t, pool, `INSERT INTO users (username) SELECT 'many-' || i FROM generate_series(1, $1) AS i`, auditquery.MaxUsersOfText+1)
+	exec(t, pool, `INSERT INTO users (id, username) VALUES ($1, '50%_'), ($2, '500x')`, id(50), id(51))
+	r, err := db.Resolve(t.Context(), ann, auditquery.Names{Usernames: []string{"bob"}, Texts: []string{"ANN", "nobody", "50%", "many-", "many-1000"}})
+	require.NoError(t, err)
+	require.Equal(t, []uuid.UUID{bob}, r.Usernames["bob"])
+	require.Equal(t, []uuid.UUID{ann}, r.Texts["ANN"])
+	require.Equal(t, []uuid.UUID{id(50)}, r.Texts["50%"])
+	require.Len(t, r.Texts["many-1000"], 1)
+	require.NotNil(t, r.Texts["nobody"], "nobody is known to have it")
+	require.Empty(t, r.Texts["nobody"])
+	require.NotContains(t, r.Texts, "many-", "they are too many to list")
+	many := make([]string, 100)
+	for i := range many {
+		many[i] = strings.Repeat("x", i+3)
+	}
+	r, err = db.Resolve(t.Context(), ann, auditquery.Names{Texts: many})
+	require.NoError(t, err)
+	require.Less(t, len(r.Texts), len(many))
+}

@@ -15,6 +15,19 @@ SELECT 'email', n, id FROM unnest($2::text[]) AS n JOIN users ON lower(email) = 
 UNION ALL
 SELECT 'organization', n, id FROM unnest($3::text[]) AS n JOIN organizations ON lower(name) = lower(n)`
 
+// Texts come last, each once with NULL, so that one that is in no name is known to
+// be in none. Of too many users one more than allowed is told.
+const idsByText = `
+UNION ALL
+SELECT 'text', n, NULL FROM unnest($4::text[]) AS n
+UNION ALL
+SELECT 'text', n, u.id FROM unnest($4::text[], $5::text[]) AS t(n, pattern)
+CROSS JOIN LATERAL (SELECT id FROM users WHERE username ILIKE pattern LIMIT $6) AS u`
+
+// maxTexts is how many texts of a search are looked for among the users before
+// the search. More are looked for row by row.
+const maxTexts = 20
+
 // Resolve looks up what the names of a search stand for. Names that stand for
 // nothing are missing from the result.
 func (db *DB) Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names) (auditquery.Resolved, error) {
@@ -25,22 +38,42 @@ func (db *DB) Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names)
 		Emails:        map[string][]uuid.UUID{},
 		Organizations: map[string][]uuid.UUID{},
 	}
-	if len(names.Usernames)+len(names.Emails)+len(names.Organizations) == 0 {
+	texts := names.Texts[:min(len(names.Texts), maxTexts)]
+	if len(names.Usernames)+len(names.Emails)+len(names.Organizations)+len(texts) == 0 {
 		return r, nil
 	}
-	rows, err := db.pool.Query(ctx, idsByName, names.Usernames, names.Emails, names.Organizations)
+	sql, args := idsByName, []any{names.Usernames, names.Emails, names.Organizations}
+	if len(texts) > 0 {
+		r.Texts = map[string][]uuid.UUID{}
+		patterns := make([]string, len(texts))
+		for i, text := range texts {
+			patterns[i] = auditquery.LikePattern(text)
+		}
+		sql += idsByText
+		args = append(args, texts, patterns, auditquery.MaxUsersOfText+1)
+	}
+	rows, err := db.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return r, queryError(ctx, doing, err)
 	}
 	defer rows.Close()
-	byKind := map[string]map[string][]uuid.UUID{"username": r.Usernames, "email": r.Emails, "organization": r.Organizations}
+	byKind := map[string]map[string][]uuid.UUID{"username": r.Usernames, "email": r.Emails, "organization": r.Organizations, "text": r.Texts}
 	for rows.Next() {
 		var kind, name string
-		var id uuid.UUID
+		var id *uuid.UUID
 		if err := rows.Scan(&kind, &name, &id); err != nil {
 			return r, queryError(ctx, doing, err)
 		}
-		byKind[kind][name] = append(byKind[kind][name], id)
+		if id == nil {
+			byKind[kind][name] = []uuid.UUID{}
+			continue
+		}
+		byKind[kind][name] = append(byKind[kind][name], *id)
+	}
+	for text, users := range r.Texts {
+		if len(users) > auditquery.MaxUsersOfText {
+			delete(r.Texts, text)
+		}
 	}
 	return r, queryError(ctx, doing, rows.Err())
 }
