@@ -117,6 +117,39 @@ func equalToNumber(t sqlgen.Type, nanos bool, n ast.Number) (lit sqlgen.Literal,
 	}
 }
 
+// plainNumbers reports whether the numbers in a value are written so that they mean to
+// a policy what they mean to PostgreSQL: to a policy 1e0 is no place in an array, 1.0
+// prints otherwise than 1, and a number beyond a float64 is looked for in a set by its
+// text. The rows' numbers are written so; those of an input may be written in any way.
+func plainNumbers(t sqlgen.Type, v ast.Value) bool {
+	plain := true
+	ast.WalkTerms(ast.NewTerm(v), func(term *ast.Term) bool {
+		if n, ok := term.Value.(ast.Number); ok {
+			plain = plain && plainNumber(t, n)
+		}
+		return !plain
+	})
+	return plain
+}
+
+func plainNumber(t sqlgen.Type, n ast.Number) bool {
+	r, ok := rational(n)
+	if !ok {
+		return false
+	}
+	if t.Kind == sqlgen.KindInt {
+		return r.IsInt() && r.Num().String() == string(n)
+	}
+	if _, ok := n.Float64(); !ok {
+		return false
+	}
+	if !r.IsInt() || !r.Num().IsInt64() {
+		return true
+	}
+	i, ok := n.Int64()
+	return ok && i == r.Num().Int64()
+}
+
 // maxExponent bounds the numbers that are computed with: PostgreSQL's numeric ends
 // at 131,072 digits, and 1e1000000000 would fill the memory.
 const maxExponent = 1000

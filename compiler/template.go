@@ -239,13 +239,16 @@ func (p *Param) literal(v ast.Value) (lit sqlgen.Literal, err error) {
 		return &Error{
 			Code:   CodeParam,
 			Reason: fmt.Sprintf("parameter %v has type %s, and its value is %v", p.Path, what, v),
-			Hint:   "a uuid is in its canonical lower-case form, a timestamp in RFC 3339 in UTC",
+			Hint:   "a uuid is in its canonical lower-case form, a timestamp in RFC 3339 in UTC, an integer without point or exponent",
 		}
 	}
 	scalarOf := func(v ast.Value) (sqlgen.Literal, bool) {
 		t := p.Type.Elem()
 		if t.Kind == sqlgen.KindEnum { // as text: it may be none of the labels
 			t = sqlgen.Type{Kind: sqlgen.KindText}
+		}
+		if !plainNumbers(t, v) {
+			return lit, false
 		}
 		if t.Kind == sqlgen.KindJSONB {
 			return jsonLiteral(v)
