@@ -46,36 +46,33 @@ func (p *Policy) Derived(ref ast.Ref, unknowns []ast.Ref) error {
 	return nil
 }
 
-// nowBuiltin is the one builtin without a fixed value that is one for an evaluation.
-var nowBuiltin = ast.NowNanos.Name
+// clockBuiltins are the builtins that say another thing at another time, but one and the
+// same to an evaluation. OPA says so only of the first.
+var clockBuiltins = map[string]bool{
+	ast.NowNanos.Name: true,
+	ast.CryptoX509ParseAndVerifyCertificates.Name:            true,
+	ast.CryptoX509ParseAndVerifyCertificatesWithOptions.Name: true,
+}
 
 // changing is the name of a builtin without a fixed value that x, or a rule that it
 // refers to, calls, but for the time; "" where there is none.
 func (p *Policy) changing(x any) (name string) {
 	p.walk(x, nil, func(x any) {
-		if called := calledBuiltin(x); called != nil && called.Nondeterministic && called.Name != nowBuiltin {
-			name = called.Name
+		if named := namedBuiltin(x); named != nil && named.Nondeterministic && !clockBuiltins[named.Name] {
+			name = named.Name
 		}
 	})
 	return name
 }
 
-// calledBuiltin is the builtin that an expression or a term calls; nil for any other
-// part of a policy.
-func calledBuiltin(x any) *ast.Builtin {
-	var operator ast.Ref
-	switch x := x.(type) {
-	case *ast.Expr:
-		if x.IsCall() {
-			operator = x.Operator()
-		}
-	case ast.Call:
-		operator, _ = x[0].Value.(ast.Ref)
-	}
-	if operator == nil {
+// namedBuiltin is the builtin that a reference names: one that is called, or that a
+// modifier puts in the place of another; nil for any other part of a policy.
+func namedBuiltin(x any) *ast.Builtin {
+	ref, ok := x.(ast.Ref)
+	if !ok {
 		return nil
 	}
-	return ast.BuiltinMap[operator.String()]
+	return ast.BuiltinMap[ref.String()]
 }
 
 // walk visits the parts of x, and of the rules that it refers to, but for those that
@@ -108,13 +105,13 @@ func (p *Policy) walk(x any, stop []ast.Ref, visit func(any)) {
 	inside(x)
 }
 
-// AsksTime reports whether the query may ask for the time, so that its meaning changes
-// with it.
+// AsksTime reports whether the query may ask for the time, or for what depends on it,
+// so that its meaning changes with it.
 func (q *Query) AsksTime() bool {
 	asks := false
 	for _, r := range q.Rules() {
 		q.policy.walk(r, nil, func(x any) {
-			if called := calledBuiltin(x); called != nil && called.Name == nowBuiltin {
+			if named := namedBuiltin(x); named != nil && clockBuiltins[named.Name] {
 				asks = true
 			}
 		})
