@@ -21,12 +21,13 @@ type Plan struct {
 	query    *rego.Query
 	resource *Resource
 	derived  []ast.Ref
-	reads    []ast.Ref // of the input, that a template depends on, parameters among them
+	stops    map[string]bool // of them, by name: those that may end an evaluation with an error
+	reads    []ast.Ref       // of the input, that a template depends on, parameters among them
 }
 
 // NewPlan checks the resource's parameters that are rules against the policy.
 func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
-	p := &Plan{query: query, resource: resource}
+	p := &Plan{query: query, resource: resource, stops: map[string]bool{}}
 	unknowns := resource.unknowns()
 	for _, param := range resource.Params {
 		if !param.Derived() {
@@ -39,6 +40,7 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 			}
 		}
 		p.derived = append(p.derived, param.Path)
+		p.stops[param.name()] = query.MayStop(param.Path)
 	}
 	p.reads = query.InputReads(p.derived)
 	return p, nil
@@ -118,7 +120,8 @@ func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error
 	return &Template{Residual: residual, Predicate: pred, plan: p}, nil
 }
 
-// prepare prepares the evaluation of the derived parameters that a predicate mentions.
+// prepare prepares the evaluation of the derived parameters that a predicate mentions,
+// and of those of which an error would allow nothing.
 func (t *Template) prepare(pred sqlgen.Predicate) {
 	names := map[string]bool{}
 	for _, p := range sqlgen.Params(pred) {
@@ -127,7 +130,8 @@ func (t *Template) prepare(pred sqlgen.Predicate) {
 	var refs []ast.Ref
 	for i := range t.plan.resource.Params {
 		p := &t.plan.resource.Params[i]
-		if p.Derived() && (names[p.name()] || names[p.definedName()]) {
+		stops := t.plan.stops[p.name()] && pred != sqlgen.Predicate(sqlgen.False)
+		if p.Derived() && (stops || names[p.name()] || names[p.definedName()]) {
 			t.derived = append(t.derived, p)
 			refs = append(refs, p.Path)
 		}

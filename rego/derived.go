@@ -46,6 +46,19 @@ func (p *Policy) Derived(ref ast.Ref, unknowns []ast.Ref) error {
 	return nil
 }
 
+// MayStop reports whether the query depends on the rule at ref, and an evaluation of
+// that may end in an error. The query then allows nothing, also where the error is in
+// what no condition on the row is left of.
+func (q *Query) MayStop(ref ast.Ref) bool {
+	p := q.policy
+	if !overlap(p.reads(ast.MustParseRef(q.text)), []ast.Ref{ref}) {
+		return false
+	}
+	n := negation{}
+	n.visit(p, ref, map[*ast.Rule]bool{})
+	return len(n.rules)+len(n.functions) > 0 || overlap(n.reads, []ast.Ref{p.with.ref()})
+}
+
 // clockBuiltins are the builtins that say another thing at another time, but one and the
 // same to an evaluation. OPA says so only of the first.
 var clockBuiltins = map[string]bool{
