@@ -56,7 +56,11 @@ func (p *Plan) Explain(ctx context.Context, input any, trace func(sqlgen.Step)) 
 		return nil, err
 	}
 	t.prepare(t.Predicate)
-	pred, err := t.bind(ctx, t.Predicate, given)
+	value, err := t.values(ctx, given)
+	if err != nil {
+		return nil, err
+	}
+	pred, err := sqlgen.Bind(t.Predicate, value)
 	if err != nil {
 		return nil, err
 	}

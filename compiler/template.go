@@ -147,23 +147,29 @@ func (t *Template) Bind(ctx context.Context, input any) (sqlgen.Filter, error) {
 	if err != nil {
 		return sqlgen.Never(), err
 	}
-	pred, err := t.bind(ctx, t.simplified, given)
+	return t.filter(ctx, t.simplified, given)
+}
+
+// filter is that of a predicate with the input's values in the place of parameters.
+func (t *Template) filter(ctx context.Context, pred sqlgen.Predicate, given ast.Object) (sqlgen.Filter, error) {
+	value, err := t.values(ctx, given)
 	if err != nil {
 		return sqlgen.Never(), err
 	}
-	filter := sqlgen.WhenContext(ctx, pred, nil)
+	filter, err := sqlgen.WhenBound(ctx, pred, value)
+	if err != nil {
+		return sqlgen.Never(), err
+	}
 	if err := ctx.Err(); err != nil {
 		return sqlgen.Never(), fmt.Errorf("simplifying: %w", err)
 	}
 	return filter, nil
 }
 
-// bind is a predicate with the input's values in the place of parameters.
-func (t *Template) bind(ctx context.Context, pred sqlgen.Predicate, given ast.Object) (sqlgen.Predicate, error) {
+// values are the input's, and those of rules that the predicate mentions, for
+// parameters.
+func (t *Template) values(ctx context.Context, given ast.Object) (func(sqlgen.Param) (sqlgen.Literal, error), error) {
 	resource := t.plan.resource
-	if len(resource.Params) == 0 {
-		return pred, nil
-	}
 	// all of them, also those that no row's condition asks for: the policy was
 	// translated as if each had a value of its type
 	lits, err := givenLiterals(resource, given)
@@ -185,13 +191,13 @@ func (t *Template) bind(ctx context.Context, pred sqlgen.Predicate, given ast.Ob
 			}
 		}
 	}
-	return sqlgen.Bind(pred, func(p sqlgen.Param) (sqlgen.Literal, error) {
+	return func(p sqlgen.Param) (sqlgen.Literal, error) {
 		lit, ok := lits[p.Name]
 		if !ok {
 			return lit, fmt.Errorf("parameter %s has no value", p.Name)
 		}
 		return lit, nil
-	})
+	}, nil
 }
 
 // givenLiterals are the values that the input has for parameters, by name.

@@ -151,21 +151,33 @@ role_orgs := role_orgs_voting("org", 1) - role_orgs_voting("org", -1)
 
 role_member_orgs := (role_orgs_voting("member", 1) - role_orgs_voting("member", -1)) - role_orgs_voting("org", -1)
 
-# Organizations share few distinct lists of permissions. Each list is voted on
-# once, so that an organization costs a look-up.
-role_votes[level] := {list: vote(list) | some list in lists} if {
-	some level in ["org", "member"]
-	lists := {list | list := input.subject.roles[_].by_org_id[_][level]}
+# The organizations where some role's list of permissions votes so: all of them
+# where all vote alike, as most subjects' do. Partial evaluation walks all
+# arguments of a call, at each call: to stay linear, none here is as large as the
+# subject.
+role_orgs_voting(level, value) := orgs if {
+	orgs := {
+		true: member_of_orgs,
+		false: some_orgs_voting(level, value),
+	}[role_results[level] == {value}]
 }
 
-# The organizations where some role's list of permissions votes so. Partial
-# evaluation walks all arguments of a call, at each call: to stay linear, none
-# here is as large as the subject.
-role_orgs_voting(level, value) := {org |
+some_orgs_voting(level, value) := {org |
+	count(role_results[level]) > 1
+	value in role_results[level]
 	votes := role_votes[level]
-	value in votes
-	votes[input.subject.roles[_].by_org_id[org][level]] == value
+	votes[input.subject.roles[_].by_org_id[org]] == value
 }
+
+role_results[level] := {vote | some vote in votes} if some level, votes in role_votes
+
+# Organizations share few distinct entries. Each is voted on once, so that an
+# organization costs a look-up.
+role_votes[level] := {entry: vote(object.get(entry, level, [])) | some entry in role_entries} if {
+	some level in ["org", "member"]
+}
+
+role_entries := {entry | entry := input.subject.roles[_].by_org_id[_]}
 
 scope_site := vote(input.subject.scope.site)
 
@@ -173,20 +185,19 @@ scope_user := vote(input.subject.scope.user)
 
 # A scope limits the subject's organizations and adds none.
 scope_orgs contains org if {
-	some org in member_of_orgs
-	vote(input.subject.scope.by_org_id[org].org) == 1
+	some org, entry in input.subject.scope.by_org_id
+	org in member_of_orgs
+	vote(entry.org) == 1
 }
 
 scope_member_orgs contains org if {
-	some org in member_of_orgs
-	vote(input.subject.scope.by_org_id[org].member) == 1
-	vote(input.subject.scope.by_org_id[org].org) != -1
+	some org, entry in input.subject.scope.by_org_id
+	org in member_of_orgs
+	vote(entry.member) == 1
+	vote(entry.org) != -1
 }
 
-member_of_orgs contains org if {
-	some role in input.subject.roles
-	some org, _ in role.by_org_id
-}
+member_of_orgs := union({object.keys(role.by_org_id) | some role in input.subject.roles})
 
 every_id_listed if {
 	some entry in input.subject.scope.allow_list
@@ -209,15 +220,10 @@ asked_types := {input.object.type, "*"}
 #   -1 if any matching permission is negated, 1 if any matches, else 0. A
 #   permission that does not say `negate: false` counts as negated.
 # scope: document
-default vote(_) := 0
-
-vote(permissions) := -1 if {
-	some permission in permissions
-	permission.action in asked_actions
-	permission.resource_type in asked_types
-	not permission.negate == false
-} else := 1 if {
-	some permission in permissions
-	permission.action in asked_actions
-	permission.resource_type in asked_types
+vote(permissions) := object.get({set(): 0, {false}: 1}, negations, -1) if {
+	negations := {object.get(permission, "negate", true) |
+		some permission in permissions
+		permission.action in asked_actions
+		permission.resource_type in asked_types
+	}
 }

@@ -153,11 +153,7 @@ func (s *simplifier) simplifyOperands(p Predicate) Predicate {
 	if !anyOperand(p, holdsAggregate) {
 		return p
 	}
-	es := operands(p)
-	for i, e := range es {
-		es[i] = rewriteExpr(e, s.simplifyExpr)
-	}
-	return withOperands(p, es)
+	return mapOperands(p, func(e Expr) Expr { return rewriteExpr(e, s.simplifyExpr) })
 }
 
 // holdsAggregate reports whether an aggregate stands in an expression.

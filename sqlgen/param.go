@@ -1,6 +1,7 @@
 package sqlgen
 
 import (
+	"context"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -28,6 +29,107 @@ func Bind(p Predicate, value func(Param) (Literal, error)) (Predicate, error) {
 		return lit
 	})
 	return bound, first
+}
+
+// WhenBound is [WhenContext] of [Bind], without a report: what the values settle is
+// left out at once. On an error, the filter is Never.
+func WhenBound(ctx context.Context, p Predicate, value func(Param) (Literal, error)) (Filter, error) {
+	b := binding{value: value}
+	p = b.pred(p)
+	if b.err != nil {
+		return Never(), b.err
+	}
+	return WhenContext(ctx, p, nil), nil
+}
+
+// binding puts values in the place of parameters, and drops what they settle.
+type binding struct {
+	value func(Param) (Literal, error)
+	err   error
+}
+
+func (b *binding) pred(p Predicate) Predicate {
+	switch p := p.(type) {
+	case And:
+		return unwrapAnd(b.terms(p, False))
+	case Or:
+		return unwrapOr(b.terms(p, True))
+	case Not:
+		of := b.pred(p.Of)
+		if c, ok := of.(Const); ok {
+			return !c
+		}
+		return Not{of}
+	case Exists:
+		if p.Where = b.pred(p.Where); p.Where == Predicate(False) {
+			return False
+		}
+		if p.On != nil {
+			p.On = b.pred(p.On)
+		}
+		return p
+	case ExistsElement:
+		p.Of = b.expr(p.Of)
+		if of, ok := p.Of.(Literal); ok && of.Type.Array && of.Len() == 0 {
+			return False
+		}
+		if p.Where = b.pred(p.Where); p.Where == Predicate(False) {
+			return False
+		}
+		return p
+	default:
+		if !anyOperand(p, holdsParam) {
+			return p
+		}
+		var s simplifier
+		return fire(&s, leafRules, mapOperands(p, b.expr))
+	}
+}
+
+// terms are those of an And, or of an Or, that say something; only the one that
+// settles all of it, if there is one.
+func (b *binding) terms(terms []Predicate, settles Const) []Predicate {
+	out := make([]Predicate, 0, len(terms))
+	for _, t := range terms {
+		switch q := b.pred(t); q {
+		case Predicate(settles):
+			return []Predicate{settles}
+		case Predicate(!settles):
+		default:
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+func (b *binding) expr(e Expr) Expr {
+	if !holdsParam(e) {
+		return e
+	}
+	return rewriteExpr(e, func(e Expr) Expr {
+		p, ok := e.(Param)
+		if !ok || b.err != nil {
+			return foldExpr(e)
+		}
+		l, err := b.value(p)
+		if err != nil {
+			b.err = err
+			return e
+		}
+		return l
+	})
+}
+
+// holdsParam reports whether there is, or may be, a parameter in an expression.
+func holdsParam(e Expr) bool {
+	return anyPart(e, func(part Expr) bool {
+		switch part.(type) {
+		case Param, Aggregate:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // Params are the parameters that p mentions, each once, in the order in which they come.

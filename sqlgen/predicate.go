@@ -212,31 +212,31 @@ func firstOperand(p Predicate) Expr {
 	}
 }
 
-// withOperands is p with other expressions in the places of [operands].
-func withOperands(p Predicate, es []Expr) Predicate {
+// mapOperands is p with what f makes of its [operands].
+func mapOperands(p Predicate, f func(Expr) Expr) Predicate {
 	switch p := p.(type) {
 	case Compare:
-		return Compare{p.Op, es[0], es[1]}
+		return Compare{p.Op, f(p.L), f(p.R)}
 	case Distinct:
-		return Distinct{es[0], es[1]}
+		return Distinct{f(p.L), f(p.R)}
 	case Same:
-		return Same{es[0], es[1]}
+		return Same{f(p.L), f(p.R)}
 	case Null:
-		return Null{es[0]}
+		return Null{f(p.Of)}
 	case Member:
-		return Member{es[0], es[1]}
+		return Member{f(p.Of), f(p.Set)}
 	case Excluded:
-		return Excluded{es[0], es[1]}
+		return Excluded{f(p.Of), f(p.Set)}
 	case Holds:
-		return Holds{es[0], p.Want}
+		return Holds{f(p.Of), p.Want}
 	case Match:
-		return Match{es[0], es[1], p.Kind, p.Fold}
+		return Match{f(p.Of), f(p.Sub), p.Kind, p.Fold}
 	case JSONTypeIs:
-		return JSONTypeIs{es[0], p.Types}
+		return JSONTypeIs{f(p.Of), p.Types}
 	case JSONContains:
-		return JSONContains{es[0], es[1]}
+		return JSONContains{f(p.L), f(p.R)}
 	case HasNull:
-		return HasNull{es[0]}
+		return HasNull{f(p.Of)}
 	default:
 		return p
 	}
@@ -266,11 +266,7 @@ func mapExprs(p Predicate, f func(Expr) Expr) Predicate {
 		p.Of, p.Where = f(p.Of), mapExprs(p.Where, f)
 		return p
 	}
-	es := operands(p)
-	for i := range es {
-		es[i] = f(es[i])
-	}
-	return withOperands(p, es)
+	return mapOperands(p, f)
 }
 
 func mapAllExprs(ps []Predicate, f func(Expr) Expr) []Predicate {
