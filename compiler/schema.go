@@ -50,6 +50,8 @@ type Param struct {
 	Path ast.Ref // such as input.subject.id or data.authz.readable_orgs
 	Type sqlgen.Type
 	Set  bool // a rule's value is a set of what Type is an array of
+
+	called, calledDefined string // see name and definedName
 }
 
 // Derived reports whether the parameter is the value of a rule.
@@ -403,6 +405,7 @@ func (p *schemaParser) params(where string, m map[string]string) []Param {
 			p.fail(CodeSchemaType, where+"."+path, err.Error(), "")
 			continue
 		}
+		param.called, param.calledDefined = param.name(), param.definedName()
 		out = append(out, param)
 	}
 	return out

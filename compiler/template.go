@@ -23,6 +23,8 @@ type Plan struct {
 	derived  []ast.Ref
 	stops    map[string]bool // of them, by name: those that may end an evaluation with an error
 	reads    []ast.Ref       // of the input, that a template depends on, parameters among them
+	// constants is what is known of every row, at the first key of the resource's root.
+	constants *ast.Term
 }
 
 // NewPlan checks the resource's parameters that are rules against the policy.
@@ -43,6 +45,13 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 		p.stops[param.name()] = query.MayStop(param.Path)
 	}
 	p.reads = query.InputReads(p.derived)
+	empty := &node{}
+	if err := empty.placeFields(resource); err != nil {
+		return nil, err
+	}
+	if row, ok := empty.value().(ast.Object); ok {
+		p.constants = row.Get(resource.Root[1])
+	}
 	return p, nil
 }
 
@@ -177,11 +186,11 @@ func (t *Template) values(ctx context.Context, given ast.Object) (func(sqlgen.Pa
 		return nil, err
 	}
 	if len(t.derived) > 0 {
-		all := &node{known: given}
-		if err := all.placeFields(resource); err != nil {
+		whole, err := t.plan.withConstants(given)
+		if err != nil {
 			return nil, err
 		}
-		values, err := t.derivation.Eval(ctx, all.value())
+		values, err := t.derivation.Eval(ctx, whole)
 		if err != nil {
 			return nil, evalError(err)
 		}
@@ -198,6 +207,22 @@ func (t *Template) values(ctx context.Context, given ast.Object) (func(sqlgen.Pa
 		}
 		return lit, nil
 	}, nil
+}
+
+// withConstants is the input with what is known of every row in its place.
+func (p *Plan) withConstants(given ast.Object) (ast.Value, error) {
+	root := p.resource.Root[1]
+	if p.constants == nil || given.Get(root) != nil {
+		all := &node{known: given}
+		if err := all.placeFields(p.resource); err != nil {
+			return nil, err
+		}
+		return all.value(), nil
+	}
+	whole := ast.NewObjectWithCapacity(given.Len() + 1)
+	given.Foreach(whole.Insert)
+	whole.Insert(root, p.constants)
+	return whole, nil
 }
 
 // givenLiterals are the values that the input has for parameters, by name.
@@ -220,10 +245,22 @@ func givenLiterals(r *Resource, given ast.Object) (map[string]sqlgen.Literal, er
 }
 
 // name is what the parameter is called in a predicate.
-func (p *Param) name() string { return p.Path.String() }
+func (p *Param) name() string {
+	if p.called == "" { // made by hand
+		return p.Path.String()
+	}
+	return p.called
+}
 
 // definedName is what a predicate calls whether the rule has a value.
-func (p *Param) definedName() string { return p.Path.String() + " is defined" }
+func (p *Param) definedName() string {
+	if p.called == "" {
+		return p.Path.String() + definedSuffix
+	}
+	return p.calledDefined
+}
+
+const definedSuffix = " is defined"
 
 // bind adds the parameter's value; nil is that of a rule that is undefined.
 func (p *Param) bind(lits map[string]sqlgen.Literal, v ast.Value) (err error) {

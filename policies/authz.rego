@@ -147,35 +147,29 @@ role_user := vote([permission |
 	some permission in role.user
 ])
 
-role_orgs := role_orgs_voting("org", 1) - role_orgs_voting("org", -1)
+# All of them where all entries vote for it, as those of most auditors do.
+role_orgs := member_of_orgs if role_org_results == {1}
+
+role_orgs := role_orgs_voting("org", 1) - role_orgs_voting("org", -1) if role_org_results != {1}
 
 role_member_orgs := (role_orgs_voting("member", 1) - role_orgs_voting("member", -1)) - role_orgs_voting("org", -1)
 
-# The organizations where some role's list of permissions votes so: all of them
-# where all vote alike, as most subjects' do. Partial evaluation walks all
-# arguments of a call, at each call: to stay linear, none here is as large as the
-# subject.
-role_orgs_voting(level, value) := orgs if {
-	orgs := {
-		true: member_of_orgs,
-		false: some_orgs_voting(level, value),
-	}[role_results[level] == {value}]
-}
-
-some_orgs_voting(level, value) := {org |
-	count(role_results[level]) > 1
-	value in role_results[level]
+# The organizations where some role's list of permissions votes so. Partial
+# evaluation walks all arguments of a call, at each call: to stay linear, none
+# here is as large as the subject.
+role_orgs_voting(level, value) := {org |
 	votes := role_votes[level]
+	value in votes
 	votes[input.subject.roles[_].by_org_id[org]] == value
 }
 
-role_results[level] := {vote | some vote in votes} if some level, votes in role_votes
+role_org_results := {vote | some vote in role_votes.org}
 
 # Organizations share few distinct entries. Each is voted on once, so that an
 # organization costs a look-up.
-role_votes[level] := {entry: vote(object.get(entry, level, [])) | some entry in role_entries} if {
-	some level in ["org", "member"]
-}
+role_votes["org"] := {entry: vote(object.get(entry, "org", [])) | some entry in role_entries}
+
+role_votes["member"] := {entry: vote(object.get(entry, "member", [])) | some entry in role_entries}
 
 role_entries := {entry | entry := input.subject.roles[_].by_org_id[_]}
 
@@ -223,7 +217,7 @@ asked_types := {input.object.type, "*"}
 vote(permissions) := object.get({set(): 0, {false}: 1}, negations, -1) if {
 	negations := {object.get(permission, "negate", true) |
 		some permission in permissions
-		permission.action in asked_actions
-		permission.resource_type in asked_types
+		permission.action in {input.action, "*"}
+		permission.resource_type in {input.object.type, "*"}
 	}
 }
