@@ -35,6 +35,10 @@ func concat(args []operand) value {
 		return concatList(args[0], coll.elems)
 	case array:
 		return concatArray(args[0], coll)
+	case jsonValue:
+		ts, all := texts(args[0])
+		of := sqlgen.Apply(sqlgen.TextsOfJSON, coll.e)
+		return scalarValue(conjunction(all, sqlgen.NotNull(of)), sqlgen.Apply(sqlgen.Joined, of, ts[0]))
 	}
 	if r := rankOf(args[1]); r < rankArray && r != rankAny || r == rankObject {
 		return nil

@@ -157,11 +157,11 @@ func init() { // they write builtins, which hold placeholders
 			}
 			return g.field("i", "s")
 		},
-		"key":   func(g *generator, depth int) string { return g.key(depth) },
-		"ip":    func(g *generator, depth int) string { return g.near(depth, "ip") },
-		"ns":    func(g *generator, depth int) string { return g.near(depth, "ns") },
-		"time":  func(g *generator, depth int) string { return g.near(depth, "ts") },
-		"date":  func(g *generator, depth int) string { return g.near(depth, "d") },
+		"key":  func(g *generator, depth int) string { return g.key(depth) },
+		"ip":   func(g *generator, depth int) string { return g.near(depth, "ip") },
+		"ns":   func(g *generator, depth int) string { return g.near(depth, "ns") },
+		"time": func(g *generator, depth int) string { return g.near(depth, "ts") },
+		"date": func(g *generator, depth int) string { return g.near(depth, "d") },
 		"cidr": func(g *generator, _ int) string {
 			return g.oneOf(`"10.0.0.0/8"`, `"0.0.0.0/0"`, `"::/0"`, `"10.0.0.1/32"`, `"192.168.0.0/16"`, `"x"`)
 		},

@@ -202,6 +202,7 @@ var renderCases = map[string][]renderCase{
 		{"concat of one", Eq(Apply(Concat, text), String("a"))},
 		{"concat of parameters", Eq(Apply(Concat, param("a", text.Type), String("-"), param("b", text.Type)), textN)},
 		{"joined", Eq(Apply(Joined, tags, String(",")), String("a,b"))},
+		{"joined of jsonb", Eq(Apply(Joined, Apply(TextsOfJSON, doc), String(",")), String("a,b"))},
 		{"hex", Eq(Apply(Hex, number), String("ff"))},
 		{"regex", Holds{Apply(MatchesRegex, text, String("^a+$")), true}},
 		{"regex below not", Not{Holds{Apply(MatchesRegex, text, String("^a+$")), true}}},

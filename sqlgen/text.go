@@ -81,6 +81,12 @@ var (
 	// are NULL.
 	Joined = &Function{name: "joined", template: "array_to_string($1, $2)", result: textType}
 
+	// TextsOfJSON is the elements of a jsonb array of strings; NULL of anything else.
+	TextsOfJSON = &Function{name: "texts", result: textType.ArrayOf(), nulls: sometimes,
+		template: `CASE WHEN jsonb_typeof($1) = 'array' AND NOT EXISTS (` +
+			`SELECT FROM jsonb_array_elements(CASE jsonb_typeof($1) WHEN 'array' THEN $1 ELSE '[]' END) AS part(value) WHERE jsonb_typeof(part.value) <> 'string') ` +
+			`THEN ARRAY(SELECT jsonb_array_elements_text(CASE jsonb_typeof($1) WHEN 'array' THEN $1 ELSE '[]' END)) END`}
+
 	// Hex is an int to the base 16. PostgreSQL would show the two's complement of one
 	// below zero; the least int has no positive.
 	Hex = &Function{name: "hex", result: textType,
