@@ -7,6 +7,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
+	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
@@ -66,7 +67,7 @@ func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
 			}
 		}
 		if len(v) > 0 {
-			all = append(all, definition{r, merge(v)})
+			all = append(all, definition{r, merge(v), rego.FactsOf(r)})
 			out = append(out, v...)
 		}
 	}
@@ -135,8 +136,9 @@ func (t *translator) unasked() {
 
 // definition is one of the definitions of a rule, and the rule's value by it.
 type definition struct {
-	rule *ast.Rule
-	v    value
+	rule  *ast.Rule
+	v     value
+	facts rego.Facts
 }
 
 // checkConflict refuses a rule that may have two values for one row: OPA stops
@@ -147,7 +149,7 @@ func (t *translator) checkConflict(all []definition) {
 			t.checkAlternatives(all, x, a.v[j+1:])
 		}
 		for _, b := range all[i+1:] {
-			if t.residual.Exclusive(a.rule, b.rule) {
+			if t.residual.Exclusive(a.rule, b.rule, a.facts, b.facts) {
 				continue
 			}
 			for _, x := range a.v {

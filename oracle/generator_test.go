@@ -437,12 +437,13 @@ func (g *generator) excluding(definitions int) func(definition int, params []str
 		}
 	case 1: // an argument
 		return func(d int, params []string) string {
-			for _, p := range params {
-				if p[0] == 'p' {
-					return fmt.Sprintf("%s == %s", p, constants[d])
-				}
+			if len(params) == 0 {
+				return equal(d, nil)
 			}
-			return equal(d, nil)
+			if params[0][0] != 'p' {
+				params[0] = g.bind("p", anything)
+			}
+			return fmt.Sprintf("%s == %s", params[0], constants[d])
 		}
 	case 2:
 		sets := []string{`{"a", "x"}`, `{"b", "open"}`, `{"Z", ""}`}

@@ -84,8 +84,13 @@ func (c chains) exclude(a, b *ast.Rule) bool {
 	return y != nil && slices.Contains(notX, *y) || x != nil && slices.Contains(notY, *x)
 }
 
-// Exclusive reports whether two definitions of a rule never hold together, as can be
-// seen of their text. Conditions on the row may exclude each other, too.
-func (r *Residual) Exclusive(a, b *ast.Rule) bool {
+// Exclusive reports whether two definitions of a rule, with their facts, never hold
+// together, as can be seen of their text. Conditions on the row may exclude each other,
+// too.
+func (r *Residual) Exclusive(a, b *ast.Rule, ofA, ofB Facts) bool {
+	return r.policy.chains.exclude(a, b) || ofA.exclude(ofB)
+}
+
+func (r *Residual) exclusive(a, b *ast.Rule) bool {
 	return r.policy.chains.exclude(a, b) || exclusive(a, b)
 }

@@ -170,7 +170,7 @@ func mayConflict(rules []*ast.Rule, exclusive func(a, b *ast.Rule) bool) bool {
 		if len(a.Head.Ref()) > len(a.Head.Ref().GroundPrefix()) {
 			return true // an object: its keys are not looked at
 		}
-		if !ast.IsConstant(a.Head.Value.Value) && loops(a.Body) {
+		if !ast.IsConstant(a.Head.Value.Value) && loops(a) {
 			return true
 		}
 		for _, b := range rules[i+1:] {
@@ -186,11 +186,12 @@ func sameValue(a, b *ast.Rule) bool {
 	return ast.IsConstant(a.Head.Value.Value) && a.Head.Value.Equal(b.Head.Value)
 }
 
-// loops reports whether a body may have several solutions: a reference in it has a
-// variable beside its head, or it calls a builtin of several results. What loops inside
-// a comprehension makes one value.
-func loops(body ast.Body) bool {
+// loops reports whether the body of a rule may have several solutions: a reference in it
+// has a variable beside its head that does not have its value from elsewhere, or it calls
+// a builtin of several results. What loops inside a comprehension makes one value.
+func loops(r *ast.Rule) bool {
 	found := false
+	names := FactsOf(r).names
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension, *ast.Every, *ast.Not:
@@ -203,12 +204,12 @@ func loops(body ast.Body) bool {
 			return x.Negated
 		case ast.Ref:
 			for _, t := range x[1:] {
-				_, isVar := t.Value.(ast.Var)
-				found = found || isVar
+				v, isVar := t.Value.(ast.Var)
+				found = found || isVar && names[v] == ""
 			}
 		}
 		return found
-	}).Walk(body)
+	}).Walk(r.Body)
 	return found
 }
 

@@ -176,7 +176,7 @@ func (r *Residual) Rules(ref ast.Ref) ([]*ast.Rule, int) {
 func (r *Residual) MayConflict() [][]*ast.Rule {
 	var out [][]*ast.Rule
 	for _, name := range slices.Sorted(maps.Keys(r.rules)) {
-		if mayConflict(r.rules[name], r.Exclusive) {
+		if mayConflict(r.rules[name], r.exclusive) {
 			out = append(out, r.rules[name])
 		}
 	}
