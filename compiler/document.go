@@ -85,6 +85,17 @@ func (r *Resource) fieldRef(f *Field) ast.Ref {
 	return ref
 }
 
+// inDocument reports whether a reference may lead to what the document of an object
+// says, rather than to a constant of the schema.
+func (r *Resource) inDocument(ref ast.Ref) bool {
+	for i := range r.Fields {
+		if f := &r.Fields[i]; f.Const != nil && ref.HasPrefix(r.fieldRef(f)) {
+			return false
+		}
+	}
+	return ref.HasPrefix(r.Root) || r.Root.HasPrefix(ref)
+}
+
 // unknowns are the references to what the row says.
 func (r *Resource) unknowns() []ast.Ref {
 	var out []ast.Ref
@@ -107,14 +118,16 @@ func pruned(v ast.Value, paths []ast.Ref) ast.Value {
 		if len(p) == 0 {
 			return v
 		}
-		if key, ok := p[0].Value.(ast.String); ok {
-			byKey[string(key)] = append(byKey[string(key)], p[1:])
+		key, ok := p[0].Value.(ast.String)
+		if !ok {
+			return v
 		}
+		byKey[string(key)] = append(byKey[string(key)], p[1:])
 	}
 	out := ast.NewObject()
 	obj.Foreach(func(k, v *ast.Term) {
-		key, _ := k.Value.(ast.String)
-		if rest := byKey[string(key)]; rest != nil {
+		key, ok := k.Value.(ast.String)
+		if rest := byKey[string(key)]; ok && rest != nil {
 			out.Insert(k, ast.NewTerm(pruned(v.Value, rest)))
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/compiler"
@@ -32,6 +33,16 @@ resources: {thing: {table: things, root: input.object, fields: {t: {column: t, t
 	c, err := compiler.Compile(ctx, query, resource, map[string]any{"n": 2, "subject": subject{"a"}})
 	require.NoError(t, err)
 	require.Equal(t, "t = 'a'", c.Filter.Inline())
+
+	// OPA's own objects may have keys that JSON has not
+	numbered := ast.MustParseTerm(`{"n": 0, "subject": {"id": "a"}, "s": "b", "names": {1: "c"}}`).Value
+	byNumber, err := rego.Load(ctx, rego.Module("p.rego", "package authz\nallow if not input.names[1] == input.object.t"))
+	require.NoError(t, err)
+	asked, err := byNumber.Prepare(ctx, "data.authz.allow")
+	require.NoError(t, err)
+	c, err = compiler.Compile(ctx, asked, resource, numbered)
+	require.NoError(t, err)
+	require.Equal(t, "t IS DISTINCT FROM 'c'", c.Filter.Inline())
 
 	for name, input := range map[string]map[string]any{
 		"NaN":                {"n": math.NaN()},
