@@ -21,6 +21,11 @@ type filterKey struct {
 	action, resource string
 }
 
+// name is the key as a text, which no other key has.
+func (k filterKey) name() string {
+	return fmt.Sprintf("%x %d %s%s", k.subject, len(k.action), k.action, k.resource)
+}
+
 // filterCache keeps filters, within a bound of memory.
 type filterCache struct {
 	kept   *otter.Cache[filterKey, Filter]
@@ -49,8 +54,7 @@ func (c *filterCache) get(key filterKey) (Filter, bool) { return c.kept.GetIfPre
 
 // make makes a filter once, for all who ask for it meanwhile.
 func (c *filterCache) make(ctx context.Context, timeout time.Duration, key filterKey, bind func(context.Context) (Filter, error)) (Filter, error) {
-	name := hex.EncodeToString(key.subject[:]) + key.action + "\x00" + key.resource
-	return once(ctx, timeout, &c.flight, name, sqlgen.Never(), func(ctx context.Context) (Filter, error) {
+	return once(ctx, timeout, &c.flight, key.name(), sqlgen.Never(), func(ctx context.Context) (Filter, error) {
 		f, err := bind(ctx)
 		if err == nil {
 			c.kept.Set(key, f)
