@@ -9,7 +9,6 @@ import (
 	"io"
 
 	"github.com/agnivade/levenshtein"
-	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/rowfence/rowfence/rego"
@@ -114,8 +113,12 @@ func evalError(err error) error {
 
 // checkRoot refuses a root that is likely a mistake: the policy never reads it, and
 // reads something that the input does not have, or that is called nearly so.
-func checkRoot(p *rego.Policy, r *Resource, doc *document, given ast.Object) error {
-	if p.Reads(r.Root) {
+//
+// It looks at what the templates' key is made of, and no further: what is refused is
+// refused for all inputs of that key.
+func (p *Plan) checkRoot(doc *document) error {
+	policy, r := p.query.Policy(), p.resource
+	if policy.Reads(r.Root) {
 		return nil
 	}
 	refused := func(hint string) error {
@@ -125,13 +128,13 @@ func checkRoot(p *rego.Policy, r *Resource, doc *document, given ast.Object) err
 			Hint:   hint,
 		}
 	}
-	for _, ref := range p.InputRefs() {
+	for _, ref := range policy.InputRefs() {
 		if len(ref) >= len(r.Root) && nearMiss(ref[:len(r.Root)].String(), r.Root.String()) {
 			return refused(fmt.Sprintf("the policy reads %v", ref[:len(r.Root)]))
 		}
 	}
-	for _, ref := range p.InputRefs() {
-		if _, err := given.Find(ref[1:]); err != nil && !doc.has(ref) {
+	for _, ref := range p.reads {
+		if !doc.has(ref) {
 			return refused(fmt.Sprintf("the policy reads %v, which the input does not have", ref))
 		}
 	}

@@ -36,22 +36,22 @@ func (p *Plan) Decide(ctx context.Context, input any, documents []any) ([]bool, 
 	return allowed, nil
 }
 
-// derivedValues are those of all derived parameters; none where the policy can't be
-// evaluated for one of them, which an object may not need.
+// derivedValues are those of the derived parameters that the objects have in common; none
+// where the policy can't be evaluated for one of them, which an object may not need.
 func (p *Plan) derivedValues(ctx context.Context, given ast.Object) (known rego.Known, err error) {
-	if len(p.derived) == 0 {
+	if len(p.ofInput) == 0 {
 		return known, nil
 	}
 	all := &node{known: given}
 	if err := all.placeFields(p.resource); err != nil {
 		return known, err
 	}
-	d := p.query.Derive(p.derived)
+	d := p.query.Derive(p.ofInput)
 	known.Values, err = d.Eval(ctx, all.value())
 	if err != nil {
 		return rego.Known{}, ctx.Err()
 	}
-	known.Params = p.derived
+	known.Params = p.ofInput
 	return known, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -22,6 +23,7 @@ type Plan struct {
 	resource *Resource
 	derived  []ast.Ref
 	stops    map[string]bool // of them, by name: those that may end an evaluation with an error
+	ofInput  []ast.Ref       // of them: those that read nothing of what an object may say
 	reads    []ast.Ref       // of the input, that a template depends on, parameters among them
 	// constants is what is known of every row, at the first key of the resource's root.
 	constants *ast.Term
@@ -43,6 +45,9 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 		}
 		p.derived = append(p.derived, param.Path)
 		p.stops[param.name()] = query.MayStop(param.Path)
+		if !slices.ContainsFunc(query.Policy().ReadsOf(param.Path), resource.inDocument) {
+			p.ofInput = append(p.ofInput, param.Path)
+		}
 	}
 	p.reads = query.InputReads(p.derived)
 	empty := &node{}
@@ -115,7 +120,7 @@ func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error
 	if err != nil {
 		return nil, err
 	}
-	if err := checkRoot(p.query.Policy(), p.resource, doc, given); err != nil {
+	if err := p.checkRoot(doc); err != nil {
 		return nil, err
 	}
 	residual, err := p.query.Partial(ctx, doc.known, doc.unknowns)

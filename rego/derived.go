@@ -46,6 +46,9 @@ func (p *Policy) Derived(ref ast.Ref, unknowns []ast.Ref) error {
 	return nil
 }
 
+// ReadsOf are the references into the input, and to rules, that the rule at ref reads.
+func (p *Policy) ReadsOf(ref ast.Ref) []ast.Ref { return p.reads(ref) }
+
 // MayStop reports whether the query depends on the rule at ref, and an evaluation of
 // that may end in an error. The query then allows nothing, also where the error is in
 // what no condition on the row is left of.
