@@ -106,12 +106,30 @@ func New(ctx context.Context, c Config) (*Engine, error) {
 	if e.action, err = inputPath("Action", e.config.Action); err != nil {
 		return nil, err
 	}
+	if err := e.checkPaths(); err != nil {
+		return nil, err
+	}
 	s, err := e.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	e.current.Store(s)
 	return e, nil
+}
+
+// checkPaths refuses paths of which one would take the place of what stands at another:
+// an action inside the subject would be a part of it, and the document of a row would
+// be laid over what stands below it.
+func (e *Engine) checkPaths() error {
+	if e.action.HasPrefix(e.subject) || e.subject.HasPrefix(e.action) {
+		return fmt.Errorf("the configuration's Action %v and Subject %v stand one inside the other", e.action, e.subject)
+	}
+	for name, r := range e.schema.Resources {
+		if e.subject.HasPrefix(r.Root) || e.action.HasPrefix(r.Root) {
+			return fmt.Errorf("the configuration's Subject %v or Action %v stands where rows of the resource %s do, at %v", e.subject, e.action, name, r.Root)
+		}
+	}
+	return nil
 }
 
 func (c Config) withDefaults() Config {

@@ -261,6 +261,64 @@ func TestAllow(t *testing.T) {
 	require.False(t, one)
 }
 
+// An object's document may say more than a row does, and a rule that is a parameter may
+// read that: it has a value of its own for each object.
+func TestAllowEachOfWhatDocumentsSay(t *testing.T) {
+	e := newEngine(t, rowfence.Config{
+		Policies: fstest.MapFS{"authz.rego": {Data: []byte("package authz\nallow if { input.object.owner in owners; not locked }\nowners contains input.subject.id if input.object.kind == \"log\"\nlocked if input.object.lock")}},
+		Schema:   []byte("params: {data.authz.owners: set(text), data.authz.locked: bool}\nresources: {log: {table: logs, fields: {kind: {const: log}, owner: {column: owner, type: text}}}}"),
+	})
+	objects := []rowfence.Object{
+		{Resource: "log", Document: map[string]any{"owner": "a"}},
+		{Resource: "log", Document: map[string]any{"owner": "a", "lock": true}},
+		{Resource: "log", Document: map[string]any{"owner": "b"}},
+	}
+	allowed, err := e.AllowEach(t.Context(), member("a"), "read", objects)
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, false, false}, allowed)
+	for i, o := range objects {
+		one, err := e.Allow(t.Context(), member("a"), "read", o)
+		require.NoError(t, err)
+		require.Equal(t, allowed[i], one)
+	}
+}
+
+// A subject is shared by all who ask for it: nothing is put into it, and no document over
+// it.
+func TestPathsOfTheInputStandApart(t *testing.T) {
+	for _, c := range []struct{ subject, action, want string }{
+		{"input.subject", "input.subject.action", "one inside the other"},
+		{"input.action.by", "input.action", "one inside the other"},
+		{"input.who", "input.who", "one inside the other"},
+		{"input.object", "input.action", "where rows of the resource"},
+		{"input.object.subject", "input.action", "where rows of the resource"},
+		{"input.subject", "input.object.action", "where rows of the resource"},
+	} {
+		_, err := rowfence.New(t.Context(), rowfence.Config{
+			Policies: fstest.MapFS{"authz.rego": {Data: []byte("package authz\nallow if input.object.owner == \"a\"")}},
+			Schema:   []byte("resources: {log: {table: logs, fields: {owner: {column: owner, type: text}}}}"),
+			Subject:  c.subject, Action: c.action,
+		})
+		require.ErrorContains(t, err, c.want, "%s, %s", c.subject, c.action)
+	}
+}
+
+// What one subject lacks refuses no other one: the refusal would be kept for both.
+func TestRefusalIsOfTheTemplate(t *testing.T) {
+	e := newEngine(t, rowfence.Config{
+		Policies: fstest.MapFS{"authz.rego": {Data: []byte("package authz\nallow if admin\nadmin if input.subject.admin")}},
+		Schema:   []byte("params: {data.authz.admin: bool}\nresources: {log: {table: logs, fields: {owner: {column: owner, type: text}}}}"),
+	})
+	for _, c := range []struct {
+		who  any
+		want string
+	}{{map[string]any{}, "FALSE"}, {map[string]any{"admin": true}, "TRUE"}, {map[string]any{"admin": false}, "FALSE"}} {
+		f, err := e.Filter(t.Context(), subject(c.who), "read", "log")
+		require.NoError(t, err)
+		require.Equal(t, c.want, f.Inline())
+	}
+}
+
 // policyOf allows only the generation's organization.
 func policyOf(generation int64) string {
 	return fmt.Sprintf("package authz\n\nallow if {\n\tinput.object.owner == \"%d\"\n\tinput.object.org in orgs\n}\n\norgs contains org if some org in input.subject.orgs\n", generation)
