@@ -403,6 +403,69 @@ func TestReloadOfABrokenPolicy(t *testing.T) {
 	require.Equal(t, "owner = 'b'", ask())
 }
 
+// What stands at a watched path may be behind a link, and may be replaced as a whole.
+func TestWatchOfWhatIsReplaced(t *testing.T) {
+	top := t.TempDir()
+	in := func(names ...string) string { return filepath.Join(append([]string{top}, names...)...) }
+	write := func(generation int64, names ...string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(in(names...)), 0o700))
+		require.NoError(t, os.WriteFile(in(names...), []byte(policyOf(generation)), 0o600))
+	}
+	point := func(link, target string) {
+		require.NoError(t, os.Symlink(target, in("new link")))
+		require.NoError(t, os.Rename(in("new link"), in(link)))
+	}
+	for name, c := range map[string]struct {
+		watched string
+		before  func()
+		changes []func()
+	}{
+		"a directory": {"a", func() { write(0, "a", "p.rego") }, []func(){
+			func() { write(1, "a", "p.rego") },
+			func() { // another one in its place
+				write(2, "a2", "p.rego")
+				require.NoError(t, errors.Join(os.Rename(in("a"), in("a0")), os.Rename(in("a2"), in("a"))))
+			},
+			func() { write(3, "a", "p.rego") },
+			func() {
+				require.NoError(t, os.RemoveAll(in("a")))
+				write(4, "a", "p.rego")
+			},
+			func() { require.NoError(t, os.Rename(in("a", "p.rego"), in("a", "q.rego"))); write(5, "a", "q.rego") },
+		}},
+		"a link": {"b", func() { write(0, "b0", "p.rego"); point("b", "b0") }, []func(){
+			func() { write(1, "b0", "p.rego") },
+			func() { write(2, "b1", "p.rego"); point("b", "b1") },
+			func() { write(3, "b1", "p.rego") },
+		}},
+		"a link inside": {"c", func() { write(0, "c", "..0", "p.rego"); point("c/..data", "..0"); point("c/p.rego", "..data/p.rego") }, []func(){
+			func() { write(1, "c", "..1", "p.rego"); point("c/..data", "..1") },
+			func() { write(2, "c", "..2", "p.rego"); point("c/..data", "..2") },
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.before()
+			e := newEngine(t, rowfence.Config{Policies: os.DirFS(in(c.watched))})
+			reports := make(chan error, 1000)
+			require.NoError(t, e.Watch(t.Context(), func(err error) { reports <- err }, in(c.watched)))
+			for i, change := range c.changes {
+				change()
+				want := fmt.Sprintf("owner = '%d' AND org_id = '"+orgA+"'::uuid", i+1)
+				for have := ""; have != want; {
+					select {
+					case <-reports: // of an error, too: half of a change was seen
+					case <-time.After(10 * time.Second):
+						t.Fatalf("change %d is not seen: %s", i+1, have)
+					}
+					f, err := e.Filter(t.Context(), member("a", orgA), "read", "log")
+					require.NoError(t, err)
+					have = f.Inline()
+				}
+			}
+		})
+	}
+}
+
 // The cache stays within its bound, however many ask.
 func TestCacheIsBounded(t *testing.T) {
 	const bytes = 1 << 20
