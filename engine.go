@@ -309,12 +309,9 @@ func (e *Engine) bindAt(ctx context.Context, s *state, subject *Subject, action,
 	ctx, end := span(ctx, "rowfence.compile", resource)
 	defer func() { end(err) }()
 	start := time.Now()
-	c, err := plan.At(s.query.At(e.config.Now())).Explain(ctx, input, nil)
+	f, err = plan.At(s.query.At(e.config.Now())).Filter(ctx, input)
 	e.config.Metrics.TemplateCompiled(resource, time.Since(start), err)
-	if err != nil {
-		return sqlgen.Never(), err
-	}
-	return c.Filter, nil
+	return f, err
 }
 
 // describe says what an error was met in.
@@ -356,11 +353,16 @@ func put(obj ast.Object, path ast.Ref, v ast.Value) error {
 // {"action": "read", "subject": {…}}, made anew at each call. On an error nothing is
 // allowed: the filter that comes with it selects no row.
 func (e *Engine) Compile(ctx context.Context, resource string, input any) (Filter, error) {
-	c, err := e.Explain(ctx, resource, input, nil)
+	s, err := e.state()
 	if err != nil {
 		return sqlgen.Never(), err
 	}
-	return c.Filter, nil
+	plan, err := e.plan(s, resource)
+	if err != nil {
+		return sqlgen.Never(), err
+	}
+	f, err := plan.At(s.query.At(e.config.Now())).Filter(ctx, input)
+	return f, describe(err, resource)
 }
 
 // Explain is [Engine.Compile] with every stage on the way to it. trace, when it is

@@ -74,6 +74,20 @@ func (p *Plan) Explain(ctx context.Context, input any, trace func(sqlgen.Step)) 
 	return out, nil
 }
 
+// Filter is the filter of [Plan.Explain], and none of the stages on the way to it.
+func (p *Plan) Filter(ctx context.Context, input any) (sqlgen.Filter, error) {
+	given, err := toInput(input)
+	if err != nil {
+		return sqlgen.Never(), err
+	}
+	t, err := p.template(ctx, given)
+	if err != nil {
+		return sqlgen.Never(), err
+	}
+	t.prepare(t.Predicate)
+	return t.filter(ctx, t.Predicate, given)
+}
+
 // unfaithfulErrors are how the refusals of package rego are told.
 var unfaithfulErrors = map[rego.Unfaithful]struct {
 	code Code
@@ -111,16 +125,16 @@ func evalError(err error) error {
 	return &Error{Code: CodeEval, Reason: err.Error()}
 }
 
-// checkRoot refuses a root that is likely a mistake: the policy never reads it, and
+// checkRoot refuses a root that is likely a mistake: the policy, which never reads it,
 // reads something that the input does not have, or that is called nearly so.
 //
 // It looks at what the templates' key is made of, and no further: what is refused is
 // refused for all inputs of that key.
 func (p *Plan) checkRoot(doc *document) error {
-	policy, r := p.query.Policy(), p.resource
-	if policy.Reads(r.Root) {
+	if p.readsRoot {
 		return nil
 	}
+	policy, r := p.query.Policy(), p.resource
 	refused := func(hint string) error {
 		return &Error{
 			Code:   CodeSchemaRoot,

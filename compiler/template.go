@@ -19,19 +19,20 @@ import (
 //	  a policy and a       an action,           a subject
 //	  resource             the known part
 type Plan struct {
-	query    *rego.Query
-	resource *Resource
-	derived  []ast.Ref
-	stops    map[string]bool // of them, by name: those that may end an evaluation with an error
-	ofInput  []ast.Ref       // of them: those that read nothing of what an object may say
-	reads    []ast.Ref       // of the input, that a template depends on, parameters among them
+	query     *rego.Query
+	resource  *Resource
+	derived   []ast.Ref
+	stops     map[string]bool // of them, by name: those that may end an evaluation with an error
+	ofInput   []ast.Ref       // of them: those that read nothing of what an object may say
+	reads     []ast.Ref       // of the input, that a template depends on, parameters among them
+	readsRoot bool            // the policy reads the row's document
 	// constants is what is known of every row, at the first key of the resource's root.
 	constants *ast.Term
 }
 
 // NewPlan checks the resource's parameters that are rules against the policy.
 func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
-	p := &Plan{query: query, resource: resource, stops: map[string]bool{}}
+	p := &Plan{query: query, resource: resource, stops: map[string]bool{}, readsRoot: query.Policy().Reads(resource.Root)}
 	unknowns := resource.unknowns()
 	for _, param := range resource.Params {
 		if !param.Derived() {
