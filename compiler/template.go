@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -28,6 +29,7 @@ type Plan struct {
 	readsRoot bool            // the policy reads the row's document
 	// constants is what is known of every row, at the first key of the resource's root.
 	constants *ast.Term
+	asksTime  func() bool
 }
 
 // NewPlan checks the resource's parameters that are rules against the policy.
@@ -58,6 +60,7 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 	if row, ok := empty.value().(ast.Object); ok {
 		p.constants = row.Get(resource.Root[1])
 	}
+	p.asksTime = sync.OnceValue(func() bool { return query.AsksTime(p.derived...) })
 	return p, nil
 }
 
@@ -67,6 +70,30 @@ func (p *Plan) At(query *rego.Query) *Plan {
 	at.query = query
 	return &at
 }
+
+// Unsaid are the parts of the input that the policy reads and that nothing says: neither
+// a parameter, nor a field of the row, nor the input.
+func (p *Plan) Unsaid(input any) ([]ast.Ref, error) {
+	given, err := toInput(input)
+	if err != nil {
+		return nil, err
+	}
+	var out []ast.Ref
+	for _, ref := range p.reads {
+		_, err := given.Find(ref[1:])
+		said := err == nil || ref.HasPrefix(p.resource.Root) || slices.ContainsFunc(p.resource.Params, func(param Param) bool { return ref.HasPrefix(param.Path) })
+		if !said {
+			out = append(out, ref)
+		}
+	}
+	return out, nil
+}
+
+// Resource is what the plan makes filters of.
+func (p *Plan) Resource() *Resource { return p.resource }
+
+// AsksTime reports whether templates depend on the time, beyond what parameters say.
+func (p *Plan) AsksTime() bool { return p.asksTime() }
 
 // Key tells templates apart: two inputs with one key have the same template. It is made
 // of the part of the input that the policy reads and that is no parameter.
@@ -179,6 +206,23 @@ func (t *Template) filter(ctx context.Context, pred sqlgen.Predicate, given ast.
 		return sqlgen.Never(), fmt.Errorf("simplifying: %w", err)
 	}
 	return filter, nil
+}
+
+// Plan is what the template was made by.
+func (t *Template) Plan() *Plan { return t.plan }
+
+// Condition is the template's predicate, simplified: True, False, or one that mentions
+// parameters.
+func (t *Template) Condition() sqlgen.Predicate { return t.simplified }
+
+// Values says the values of an input's parameters, those that the condition mentions
+// among them. An error is as in [Template.Bind].
+func (t *Template) Values(ctx context.Context, input any) (func(sqlgen.Param) (sqlgen.Literal, error), error) {
+	given, err := toInput(input)
+	if err != nil {
+		return nil, err
+	}
+	return t.values(ctx, given)
 }
 
 // values are the input's, and those of rules that the predicate mentions, for

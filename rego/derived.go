@@ -122,11 +122,14 @@ func (p *Policy) walk(x any, stop []ast.Ref, visit func(any)) {
 }
 
 // AsksTime reports whether the query may ask for the time, or for what depends on it,
-// so that its meaning changes with it.
-func (q *Query) AsksTime() bool {
-	asks := false
-	for _, r := range q.Rules() {
-		q.policy.walk(r, nil, func(x any) {
+// so that its meaning changes with it, outside of the rules at derived.
+func (q *Query) AsksTime(derived ...ast.Ref) bool {
+	asks, rules := false, q.Rules()
+	if len(derived) > 0 { // among which those are
+		rules = q.policy.source.GetRules(ast.MustParseRef(q.text))
+	}
+	for _, r := range rules {
+		q.policy.walk(r, derived, func(x any) {
 			if named := namedBuiltin(x); named != nil && clockBuiltins[named.Name] {
 				asks = true
 			}

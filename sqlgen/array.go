@@ -1,6 +1,9 @@
 package sqlgen
 
-import "strconv"
+import (
+	"math"
+	"strconv"
+)
 
 // ArrayGet is an array's element, counted from 0; NULL where there is none.
 type ArrayGet struct {
@@ -14,12 +17,12 @@ func (ArrayGet) expr() {}
 func (e ArrayGet) String() string { return printedExpr(e) }
 
 // arrayGet counts from the array's lower bound, which need not be 1 but in what a
-// function makes. The index is no argument: one of the same value elsewhere may be of
+// function makes, and in arguments. The index is no argument: one of the same value elsewhere may be of
 // another type.
 func (r *renderer) arrayGet(e ArrayGet) {
 	r.WriteByte('(')
 	r.inner(e.Of)
-	if _, made := e.Of.(Call); made {
+	if _, made := e.Of.(Call); made || isArg(e.Of) && e.Index < math.MaxInt32 {
 		r.WriteString(")[" + strconv.FormatInt(e.Index+1, 10) + "]")
 		return
 	}

@@ -126,9 +126,16 @@ func unquoteString(t *testing.T, s string, conforming bool) string {
 				t.Fatalf("the string ends early: %s", s)
 			}
 		case s[i] == '\\' && escapes:
-			if i++; i == len(s) || s[i] != '\\' {
+			i++
+			if i == len(s) || !strings.ContainsRune(`\nr`, rune(s[i])) {
 				t.Fatalf("an escape: %s", s)
 			}
+			if s[i] != '\\' {
+				b.WriteByte(map[byte]byte{'n': '\n', 'r': '\r'}[s[i]])
+				continue
+			}
+		case s[i] == '\n', s[i] == '\r':
+			t.Fatalf("more than one line: %s", s)
 		}
 		b.WriteByte(s[i])
 	}

@@ -10,11 +10,17 @@ import (
 )
 
 // inline writes literals out, quoted, for people and for DDL.
-type inline struct{}
+type inline struct {
+	param func(Param) string // the SQL of a parameter; nil for psql's variables
+}
 
-func (inline) bind(b *strings.Builder, arg Expr, typed bool) {
+func (in inline) bind(b *strings.Builder, arg Expr, typed bool) {
 	p, ok := arg.(Param)
-	if ok {
+	switch {
+	case ok && in.param != nil:
+		b.WriteString(in.param(p))
+		return
+	case ok:
 		b.WriteString(`:'` + strings.ReplaceAll(p.Name, `'`, `''`) + `'`) // psql's variable, quoted as a value
 		return
 	}
@@ -48,6 +54,22 @@ func (inline) bind(b *strings.Builder, arg Expr, typed bool) {
 		quoteString(b, l.plain())
 		b.WriteString("::" + l.Type.sql())
 	}
+}
+
+// Written is a condition as [Filter.Inline] writes it, and in the place of each
+// parameter the SQL that param says: an expression of the parameter's type that needs no
+// parentheses of its own.
+func Written(p Predicate, param func(Param) string) string {
+	return render(p, inline{param: param})
+}
+
+// Text is the literal as its type's input in PostgreSQL reads it, such as {"a","b"} for
+// an array.
+func (l Literal) Text() string {
+	if l.Type.Array {
+		return arrayText(l)
+	}
+	return l.plain()
 }
 
 var decimal = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)

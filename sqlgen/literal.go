@@ -338,13 +338,16 @@ func ArgJSON(args []any) ([]byte, error) {
 }
 
 // quoteString writes s as a SQL string constant that means the same whatever
-// standard_conforming_strings says.
+// standard_conforming_strings says. It is one line: tools that run scripts look for
+// comments of their own at the beginning of a line, and for a semicolon at its end.
 func quoteString(b *strings.Builder, s string) {
-	if strings.ContainsRune(s, '\\') {
+	if strings.ContainsAny(s, "\\\n\r") {
 		b.WriteByte('E')
-		s = strings.ReplaceAll(s, `\`, `\\`)
+		s = escaped.Replace(s)
 	}
 	b.WriteByte('\'')
 	b.WriteString(strings.ReplaceAll(s, "'", "''"))
 	b.WriteByte('\'')
 }
+
+var escaped = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`)

@@ -118,6 +118,9 @@ func (t Type) Numeric() bool {
 	return !t.Array && (t.Kind == KindInt || t.Kind == KindFloat || t.Kind == KindNumeric)
 }
 
+// SQL is the type's name as PostgreSQL has it.
+func (t Type) SQL() string { return t.sql() }
+
 // sql is the type's name in a cast.
 func (t Type) sql() string {
 	s := sqlNames[t.Kind]
