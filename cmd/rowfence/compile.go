@@ -63,16 +63,26 @@ func (b *bounds) within(ctx context.Context, work func(context.Context) error) e
 	}
 }
 
-func (r *request) flags(cmd *cobra.Command) {
+// sources are the flags for what is compiled.
+func (r *request) sources(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&r.policies, "policy", "p", nil, "Rego file, data document, bundle (.tar.gz) or directory; may be repeated")
 	f.StringVarP(&r.schema, "schema", "s", "", "schema file: how rows look to the policy")
 	f.StringVarP(&r.resource, "resource", "r", "", "resource of the schema to filter")
 	f.StringVarP(&r.query, "query", "q", rowfence.DefaultQuery, "rule that allows")
+	r.bounds.flags(f, 30*time.Second)
+}
+
+func (r *request) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	r.sources(cmd)
 	f.StringVarP(&r.input, "input", "i", "", "input document, JSON: what is known of the request; - reads standard input")
 	f.IntVar(&r.argStart, "arg-start", 1, "number of the first placeholder")
-	r.bounds.flags(f, 30*time.Second)
-	for _, name := range []string{"policy", "schema", "resource", "input"} {
+	requireFlags(cmd, "policy", "schema", "resource", "input")
+}
+
+func requireFlags(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the name is one of the flags above
 		}
