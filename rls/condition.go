@@ -103,9 +103,9 @@ func (c *Condition) Settings(ctx context.Context, input any) (*Settings, error) 
 	out := &Settings{}
 	out.add(c.target.scope(), c.mark)
 	for _, s := range c.settings {
-		value, ok := values[s.of]
-		if !ok {
-			return nil, fmt.Errorf("parameter %s has no value", s.of)
+		value, err := values(sqlgen.Param{Name: s.of})
+		if err != nil {
+			return nil, err
 		}
 		text := s.text(value)
 		if strings.ContainsRune(text, 0) {

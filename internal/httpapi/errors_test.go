@@ -55,7 +55,11 @@ func TestBadParameters(t *testing.T) {
 		{"offset=2147483648", "Query parameters have invalid values.", "offset", "value out of range"},
 		{"offset=1e3", "Query parameters have invalid values.", "offset", "invalid syntax"},
 		{"offset=%00", "Query parameters have invalid values.", "offset", "invalid syntax"},
-		{"cursor=x", "Query parameters have invalid values.", "cursor", `"cursor" is not a valid query param`},
+		{"cursor=x", "Query parameters have invalid values.", "cursor", `Query param "cursor" is not a cursor`},
+		{"cursor=" + strings.Repeat("A", 88), "Query parameters have invalid values.", "cursor", `Query param "cursor" is not a cursor of this search and caller`},
+		{"count=all", "Query parameters have invalid values.", "count", `Query param "count" has invalid value: "all" is not capped, none or exact`},
+		{"count=none&count=none", "Query parameters have invalid values.", "count", "once"},
+		{"cursr=x", "Query parameters have invalid values.", "cursr", `"cursr" is not a valid query param`},
 		{"%ff=x", "Query parameters have invalid values.", "\uFFFD", "is not a valid query param"},
 	} {
 		w := request(h, http.MethodGet, "/api/v2/audit?"+c.query, "t")
@@ -93,6 +97,7 @@ func TestRoutes(t *testing.T) {
 		{http.MethodHead, "/healthz", 200},
 		{http.MethodGet, "/readyz", 200},
 		{http.MethodGet, "/api/v2/audit", 200},
+		{http.MethodGet, "/api/v2/connectionlog", 200},
 		{http.MethodGet, "/", 404},
 		{http.MethodGet, "/api/v2/audit/", 404},
 		{http.MethodGet, "//api/v2/audit", 404},
@@ -131,11 +136,13 @@ func TestFailuresFailClosed(t *testing.T) {
 		{"count", stub{count: broken}, always{}, 500},
 		{"list times out", stub{list: context.DeadlineExceeded}, always{}, 503},
 	} {
-		w := request(newHandler(c.store, c.authz, io.Discard), http.MethodGet, "/api/v2/audit", "t")
-		require.Equal(t, c.status, w.Code, c.name)
-		refused(t, w)
-		require.NotContains(t, w.Body.String(), "hunter2")
-		require.NotContains(t, w.Body.String(), "audit_logs")
+		for _, route := range []string{"/api/v2/audit", "/api/v2/connectionlog"} {
+			w := request(newHandler(c.store, c.authz, io.Discard), http.MethodGet, route, "t")
+			require.Equal(t, c.status, w.Code, c.name)
+			refused(t, w)
+			require.NotContains(t, w.Body.String(), "hunter2")
+			require.NotContains(t, w.Body.String(), "_logs")
+		}
 	}
 	w := request(newHandler(stub{ready: broken}, always{}, io.Discard), http.MethodGet, "/readyz", "")
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
@@ -211,6 +218,7 @@ func newHandler(store httpapi.Store, authz httpapi.Authorizer, log io.Writer) ht
 // stub is a store whose parts can fail, for what HTTP makes of it.
 type stub struct {
 	session, resolve, list, count, ready error
+	counted                              audit.Count
 	hang, panics                         bool
 }
 
@@ -233,8 +241,16 @@ func (s stub) AuditLogs(ctx context.Context, _ sqlgen.Filter, _ sqlgen.Predicate
 	return nil, s.list
 }
 
-func (s stub) CountAuditLogs(context.Context, sqlgen.Filter, sqlgen.Predicate, int) (int, error) {
-	return 0, s.count
+func (s stub) CountAuditLogs(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error) {
+	return s.counted, s.count
+}
+
+func (s stub) Connections(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]audit.Connection, error) {
+	return nil, s.list
+}
+
+func (s stub) CountConnections(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error) {
+	return s.counted, s.count
 }
 
 func (s stub) Ready(context.Context) error { return s.ready }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence"
+	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/internal/httpapi"
 	"github.com/rowfence/rowfence/internal/pglocal/pgtest"
@@ -35,8 +36,9 @@ var (
 // session for each of several people, whose tokens are their names.
 type api struct {
 	http.Handler
-	pool *pgxpool.Pool
-	log  *bytes.Buffer
+	config httpapi.Config
+	pool   *pgxpool.Pool
+	log    *bytes.Buffer
 }
 
 func newAPI(t *testing.T) api {
@@ -48,7 +50,10 @@ func newAPI(t *testing.T) api {
 	engine, err := rowfence.New(t.Context(), rowfence.Config{Policies: policies.FS, Schema: policies.Schema(), Query: policies.Entrypoint})
 	require.NoError(t, err)
 	a := api{pool: pool, log: new(bytes.Buffer)}
-	a.Handler = httpapi.New(httpapi.Config{Store: postgres.NewDB(pool), Authorizer: engine, Log: slog.New(slog.NewTextHandler(a.log, nil))})
+	cursors, err := auditquery.NewCursors(bytes.Repeat([]byte("k"), auditquery.MinCursorKeyBytes))
+	require.NoError(t, err)
+	a.config = httpapi.Config{Store: postgres.NewDB(pool), Authorizer: engine, Cursors: cursors, Log: slog.New(slog.NewTextHandler(a.log, nil))}
+	a.Handler = httpapi.New(a.config)
 
 	a.exec(t, `INSERT INTO users (id, username, email, name, roles, created_at, updated_at) VALUES
 		($1, 'ann', 'ann@example.com', 'Ann', '{member}', '2026-01-01Z', '2026-01-02Z'),

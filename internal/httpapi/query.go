@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/rowfence/rowfence/auditquery"
 )
@@ -19,13 +20,16 @@ const (
 
 // searchQuery is what a search request asks for.
 type searchQuery struct {
-	search auditquery.Search
-	page   auditquery.Page
+	scope auditquery.Scope // with its search
+	page  auditquery.Page
+	count count
+	now   time.Time // what since: counts back from
 }
 
-// parseSearch reads the parameters of a search. The error is an *apiError with
-// all that is wrong; invalid is its message when the search is.
-func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Search, error)) (searchQuery, error) {
+// parseSearch reads the parameters of a search within a scope that lacks it. The
+// error is an *apiError with all that is wrong; invalid is its message when the
+// search is.
+func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Search, error), cursors auditquery.Cursors, scope auditquery.Scope) (searchQuery, error) {
 	params, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return searchQuery{}, &apiError{
@@ -35,7 +39,7 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 	}
 	refused := &apiError{Status: http.StatusBadRequest, Message: "Query parameters have invalid values."}
 	add := func(field, format string, args ...any) {
-		refused.Validations = append(refused.Validations, validation{field, fmt.Sprintf(format, args...)})
+		refused.Validations = append(refused.Validations, validation{Field: field, Detail: fmt.Sprintf(format, args...)})
 	}
 	once := func(name string) string {
 		if len(params[name]) > 1 {
@@ -44,8 +48,8 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 		return params.Get(name)
 	}
 
-	var query searchQuery
-	query.search, err = parse(once("q"))
+	query := searchQuery{scope: scope, now: time.Now().UTC().Truncate(time.Microsecond)}
+	query.scope.Search, err = parse(once("q"))
 	if err != nil {
 		var problems auditquery.Problems
 		if !errors.As(err, &problems) {
@@ -53,9 +57,10 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 		}
 		refused.Message = invalid
 		for _, p := range problems {
-			add(p.Field, "%s", p.Detail)
+			refused.Validations = append(refused.Validations, validation{p.Field, p.Detail, &position{p.Element, p.Offset, p.Length}})
 		}
 	}
+	searchRefused := err != nil
 	number := func(name string, most int64) int {
 		n, err := parseCount(once(name), most)
 		if err != nil {
@@ -67,8 +72,22 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 	if query.page.Limit == 0 {
 		query.page.Limit = defaultLimit
 	}
+	if query.count, err = parseCounting(once("count")); err != nil {
+		add("count", "Query param %q has invalid value: %s", "count", err)
+	}
+	// Whether a cursor is one of the search can't be told of a search that is none.
+	if text := once("cursor"); text != "" && !searchRefused {
+		cursor, err := cursors.Decode(query.scope, text)
+		if err != nil {
+			add("cursor", "Query param %q %s", "cursor", err)
+		}
+		if query.page.Offset > 0 {
+			add("offset", "Query param %q can not be given with a cursor", "offset")
+		}
+		query.page.From, query.page.Newer, query.now = &cursor.From, cursor.Newer, cursor.Now
+	}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if name != "q" && name != "limit" && name != "offset" {
+		if !slices.Contains(searchParams, name) {
 			add(clip(name), "%q is not a valid query param", clip(name))
 		}
 	}
@@ -77,6 +96,9 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 	}
 	return query, nil
 }
+
+// searchParams are the parameters that there are.
+var searchParams = []string{"q", "limit", "offset", "cursor", "count"}
 
 const maxOffset = 1<<31 - 1
 

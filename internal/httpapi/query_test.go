@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -11,11 +12,15 @@ import (
 )
 
 func FuzzParseSearch(f *testing.F) {
-	for _, s := range []string{"", "limit=1&offset=2", "limit=+1", "limit=-0", "limit=1_0", "q=%00&limit=%ff", "offset=99999999999999999999", "limit=0x1", "q=a;b", "q=action:login"} {
+	cursors, err := auditquery.NewCursors(bytes.Repeat([]byte("k"), 32))
+	require.NoError(f, err)
+	for _, s := range []string{"", "limit=1&offset=2", "limit=+1", "limit=-0", "limit=1_0", "q=%00&limit=%ff", "offset=99999999999999999999", "limit=0x1", "q=a;b", "q=action:login", "count=none", "count=exact&cursor=x",
+		"cursor=" + cursors.Encode(auditquery.Scope{Log: auditquery.AuditLogs(), Caller: "ann"}, auditquery.Cursor{})} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, rawQuery string) {
-		query, err := parseSearch(rawQuery, "bad", auditquery.ParseAudit)
+		scope := auditquery.Scope{Log: auditquery.AuditLogs(), Caller: "ann"}
+		query, err := parseSearch(rawQuery, "bad", auditquery.ParseAudit, cursors, scope)
 		var api *apiError
 		if err != nil {
 			require.True(t, errors.As(err, &api), "a query is refused, it does not fail: %v", err)
@@ -25,5 +30,7 @@ func FuzzParseSearch(f *testing.F) {
 		require.True(t, 1 <= query.page.Limit && query.page.Limit <= maxLimit)
 		require.True(t, 0 <= query.page.Offset && query.page.Offset <= maxOffset)
 		require.False(t, strings.Contains(rawQuery, "%00"))
+		require.Contains(t, []count{countCapped, countNone, countExact}, query.count)
+		require.True(t, query.page.From == nil || query.page.Offset == 0)
 	})
 }

@@ -20,6 +20,14 @@ type apiError struct {
 type validation struct {
 	Field  string `json:"field"`
 	Detail string `json:"detail"`
+	*position
+}
+
+// position is where in a search something is wrong; bytes of UTF-8.
+type position struct {
+	Element string `json:"element"`
+	Offset  int    `json:"offset"`
+	Length  int    `json:"length"`
 }
 
 func (e *apiError) Error() string { return e.Message }

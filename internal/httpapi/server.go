@@ -30,8 +30,11 @@ type Store interface {
 	Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names) (auditquery.Resolved, error)
 	// AuditLogs are the page's rows that are authorized and found, newest first.
 	AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, error)
-	// CountAuditLogs counts such rows up to limit + 1.
-	CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, limit int) (int, error)
+	// CountAuditLogs counts such rows.
+	CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error)
+	// Connections and CountConnections are the same of the connection log.
+	Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Connection, error)
+	CountConnections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error)
 	// Ready is nil when requests can be answered.
 	Ready(ctx context.Context) error
 }
@@ -42,32 +45,43 @@ type Authorizer interface {
 }
 
 const (
-	defaultTimeout = 15 * time.Second
-	readyTimeout   = 2 * time.Second
+	defaultTimeout      = 15 * time.Second
+	defaultCountTimeout = time.Second
+	readyTimeout        = 2 * time.Second
 	// No request of the API has a body.
 	maxBodyBytes = 64 << 10
 )
 
-// Config is what a handler needs. All but Timeout is required.
+// Config is what a handler needs. All but the timeouts is required.
 type Config struct {
 	Store      Store
 	Authorizer Authorizer
+	Cursors    auditquery.Cursors // the zero Cursors writes some that it does not read
 	Log        *slog.Logger
 	Timeout    time.Duration // for a request; 0 means 15 seconds
+
+	// CountTimeout is for a count, which is a lower bound then; 0 means a second. A
+	// count to the end may take eight times as long.
+	CountTimeout time.Duration
 }
 
 type server struct {
-	store      Store
-	authorizer Authorizer
-	log        *slog.Logger
-	timeout    time.Duration
+	store        Store
+	authorizer   Authorizer
+	cursors      auditquery.Cursors
+	log          *slog.Logger
+	timeout      time.Duration
+	countTimeout time.Duration
 }
 
 // New is the handler of all the server's routes.
 func New(c Config) http.Handler {
-	s := &server{c.Store, c.Authorizer, c.Log, c.Timeout}
+	s := &server{c.Store, c.Authorizer, c.Cursors, c.Log, c.Timeout, c.CountTimeout}
 	if s.timeout <= 0 {
 		s.timeout = defaultTimeout
+	}
+	if s.countTimeout <= 0 {
+		s.countTimeout = defaultCountTimeout
 	}
 	mux := http.NewServeMux()
 	get := func(route string, h handler) {
@@ -76,7 +90,8 @@ func New(c Config) http.Handler {
 	}
 	get("/healthz", healthy)
 	get("/readyz", s.ready)
-	get("/api/v2/audit", s.authenticated(s.auditLogs))
+	get("/api/v2/audit", s.authenticated(search(s, s.auditLogs())))
+	get("/api/v2/connectionlog", s.authenticated(search(s, s.connectionLogs())))
 	mux.Handle("/", s.handle(notFound))
 	return s.identified(s.logged(s.recovered(s.bounded(s.routed(mux)))))
 }

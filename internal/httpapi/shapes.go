@@ -13,8 +13,7 @@ import (
 // auditLogsAnswer is the answer of GET /api/v2/audit.
 type auditLogsAnswer struct {
 	AuditLogs []auditLog `json:"audit_logs"`
-	Count     int        `json:"count"`
-	CountCap  int        `json:"count_cap"`
+	beside
 }
 
 // auditLog is a row of the audit log. Ids that it does not have are the zero
@@ -91,7 +90,8 @@ func newAuditLog(l audit.Log) auditLog {
 		Description:      l.Description(),
 	}
 	if o := l.Organization; o != nil {
-		out.Organization = &organization{o.ID, o.Name, o.DisplayName, o.Icon}
+		joined := organization(*o)
+		out.Organization = &joined
 	}
 	if u := l.User; u != nil {
 		out.User = newUser(*u)

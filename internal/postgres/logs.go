@@ -49,7 +49,11 @@ func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sq
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}
-	users, err := db.users(ctx, logs)
+	ids := make([]uuid.UUID, len(logs))
+	for i, l := range logs {
+		ids[i] = l.UserID
+	}
+	users, err := db.users(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -92,16 +96,4 @@ func orZero[T any](p *T) (v T) {
 		v = *p
 	}
 	return v
-}
-
-// CountAuditLogs is the number of rows that are both authorized and found, up to
-// limit + 1, which says that there are more than limit.
-func (db *DB) CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, limit int) (int, error) {
-	text, args, ok := auditquery.CappedCount(auditquery.AuditLogs(), authorized, search, limit)
-	if !ok {
-		return 0, nil
-	}
-	var n int
-	err := db.pool.QueryRow(ctx, text, args...).Scan(&n)
-	return n, queryError(ctx, "counting audit logs", err)
 }

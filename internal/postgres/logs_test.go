@@ -26,6 +26,11 @@ func orgIs(ids ...uuid.UUID) sqlgen.Filter {
 	return sqlgen.When(or)
 }
 
+// counting is how to count up to the cap, and as long as it takes.
+func counting(cap int) audit.Counting {
+	return audit.Counting{Cap: cap, Limit: time.Minute, Within: time.Minute}
+}
+
 func ids(logs []audit.Log) []byte {
 	var out []byte
 	for _, l := range logs {
@@ -67,13 +72,13 @@ func TestAuditLogs(t *testing.T) {
 		logs, err := db.AuditLogs(t.Context(), c.authorized, sqlgen.True, c.page)
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, ids(logs), c.name)
-		n, err := db.CountAuditLogs(t.Context(), c.authorized, sqlgen.True, 2000)
+		n, err := db.CountAuditLogs(t.Context(), c.authorized, sqlgen.True, counting(2000))
 		require.NoError(t, err, c.name)
-		require.Equal(t, c.count, n, c.name)
+		require.Equal(t, audit.Count{Rows: c.count, Cap: 2000}, n, c.name)
 	}
-	n, err := db.CountAuditLogs(t.Context(), sqlgen.Always(), sqlgen.True, 3)
+	n, err := db.CountAuditLogs(t.Context(), sqlgen.Always(), sqlgen.True, counting(3))
 	require.NoError(t, err)
-	require.Equal(t, 4, n, "a count stops at one more than its limit")
+	require.Equal(t, audit.Count{Rows: 4, Cap: 3}, n, "a count stops at one more than its cap")
 
 	logs, err := db.AuditLogs(t.Context(), sqlgen.Always(), sqlgen.True, all)
 	require.NoError(t, err)
@@ -119,7 +124,7 @@ func TestQueryIsStoppedWithItsContext(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = postgres.NewDB(pool).CountAuditLogs(ctx, sqlgen.Always(), sqlgen.True, 1)
+	_, err = postgres.NewDB(pool).CountAuditLogs(ctx, sqlgen.Always(), sqlgen.True, counting(1))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	var waiting int
 	require.NoError(t, tx.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE NOT granted").Scan(&waiting))

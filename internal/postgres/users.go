@@ -20,15 +20,15 @@ SELECT u.id, u.username, u.name, u.email, u.avatar_url, u.created_at, u.updated_
 FROM users AS u
 WHERE u.id = ANY($1)`
 
-// users are the users that the logs speak of, by id.
-func (db *DB) users(ctx context.Context, logs []audit.Log) (map[uuid.UUID]*audit.User, error) {
-	const doing = "loading the users of audit logs"
+// users are those of the ids that there are, by id; the zero UUID is nobody's.
+func (db *DB) users(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]*audit.User, error) {
+	const doing = "loading the users of a log"
 	byID := map[uuid.UUID]*audit.User{}
 	var ids []uuid.UUID
-	for _, l := range logs {
-		if _, seen := byID[l.UserID]; !seen && l.UserID != uuid.Nil {
-			byID[l.UserID] = nil
-			ids = append(ids, l.UserID)
+	for _, id := range of {
+		if _, seen := byID[id]; !seen && id != uuid.Nil {
+			byID[id] = nil
+			ids = append(ids, id)
 		}
 	}
 	if ids == nil {

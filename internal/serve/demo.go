@@ -81,11 +81,14 @@ func (m *Main) introduce() {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	url := "http://" + net.JoinHostPort(host, port) + "/api/v2/audit?limit=5"
+	url := "http://" + net.JoinHostPort(host, port) + "/api/v2/"
 	w := m.config.Progress
 	fmt.Fprintln(w, "\nThe demo's people:")
 	for _, p := range m.people {
-		fmt.Fprintf(w, "\n%s: %s\n  token %s\n  curl -s -H 'Coder-Session-Token: %s' '%s'\n", p.Name, p.Description, p.Token, p.Token, url)
+		fmt.Fprintf(w, "\n%s: %s\n  token %s\n", p.Name, p.Description, p.Token)
+		for _, route := range []string{"audit?limit=5", "connectionlog?limit=5"} {
+			fmt.Fprintf(w, "  curl -s -H 'Coder-Session-Token: %s' '%s%s'\n", p.Token, url, route)
+		}
 	}
 	database := "…"
 	if m.config.DatabaseURL == "" {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence"
+	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/demo"
 	"github.com/rowfence/rowfence/internal/httpapi"
 	"github.com/rowfence/rowfence/internal/pglocal"
@@ -33,6 +34,9 @@ const (
 	// PostgreSQL may be starting beside us.
 	connectTimeout  = 30 * time.Second
 	connectInterval = 500 * time.Millisecond
+
+	// cursorKey is what the key of cursors is called in the database.
+	cursorKey = "cursors"
 )
 
 // Config says how a server runs.
@@ -206,7 +210,16 @@ func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, e
 	if err != nil {
 		return nil, fmt.Errorf("compiling the bundled policy: %w", err)
 	}
-	return httpapi.New(httpapi.Config{Store: postgres.NewDB(pool), Authorizer: engine, Log: m.log}), nil
+	store := postgres.NewDB(pool)
+	key, err := store.Key(ctx, cursorKey)
+	if err != nil {
+		return nil, err
+	}
+	cursors, err := auditquery.NewCursors(key)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{Store: store, Authorizer: engine, Cursors: cursors, Log: m.log}), nil
 }
 
 // connect waits until the database answers.

@@ -100,8 +100,22 @@ func TestServersStartAtOnceAndAnswer(t *testing.T) {
 	second.ready(t)
 	pool := connect(t, url)
 	owner(t, pool)
+	// A page that one of them began is gone on with by the other.
+	_, err := pool.Exec(t.Context(), `INSERT INTO connection_logs (organization_id, workspace_owner_id, workspace_id, workspace_name, agent_name, type)
+		SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'dev', 'main', 'ssh' FROM generate_series(1, 2)`)
+	require.NoError(t, err)
+	_, body, err := get(first, "/api/v2/connectionlog?limit=1", "bob")
+	require.NoError(t, err)
+	var page struct {
+		Next string `json:"next_cursor"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &page))
+	require.NotEmpty(t, page.Next)
+	status, body, err := get(second, "/api/v2/connectionlog?limit=1&cursor="+page.Next, "bob")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status, body)
 	for _, m := range []running{first, second} {
-		for _, path := range []string{"/healthz", "/readyz", "/api/v2/audit?q=action:create"} {
+		for _, path := range []string{"/healthz", "/readyz", "/api/v2/audit?q=action:create", "/api/v2/connectionlog?q=type:ssh"} {
 			status, body, err := get(m, path, "bob")
 			require.NoError(t, err)
 			require.Equal(t, http.StatusOK, status, body)

@@ -61,8 +61,12 @@ func TestPeopleSeeWhatThePolicySays(t *testing.T) {
 				allowed = append(allowed, row.Key)
 			}
 			sees[person.Name][name] = len(allowed)
-			if name == "audit_log" {
+			switch name {
+			case "audit_log":
 				require.ElementsMatch(t, allowed, answered(t, server, person.Token), "%s, over HTTP", person.Name)
+				require.ElementsMatch(t, allowed, walked(t, server, "audit", person.Token), "%s, by cursors", person.Name)
+			case "connection_log":
+				require.ElementsMatch(t, allowed, walked(t, server, "connectionlog", person.Token), "%s, by cursors", person.Name)
 			}
 		}
 	}
@@ -70,6 +74,9 @@ func TestPeopleSeeWhatThePolicySays(t *testing.T) {
 	require.Equal(t, demoRows, sees["owner"]["audit_log"])
 	require.Equal(t, demoRows, sees["site-auditor"]["audit_log"])
 	require.Zero(t, sees["site-auditor"]["document"])
+	require.NotZero(t, sees["site-auditor"]["connection_log"])
+	require.NotZero(t, sees["org-auditor"]["connection_log"])
+	require.Zero(t, sees["member"]["connection_log"])
 	require.Equal(t, 2, sees["scoped-token"]["audit_log"])
 	require.Zero(t, sees["member"]["audit_log"])
 	require.NotZero(t, sees["member"]["document"], "a member has documents, or nothing was shown of them")
@@ -105,5 +112,30 @@ func answered(t *testing.T, server running, token string) []string {
 			require.True(t, page.Count == len(ids) || page.Count == page.CountCap+1 && len(ids) > page.CountCap)
 			return ids
 		}
+	}
+}
+
+// walked are the ids of all pages of a log, in order, from cursor to cursor.
+func walked(t *testing.T, server running, route, token string) []string {
+	t.Helper()
+	ids := []string{}
+	target := "/api/v2/" + route + "?limit=1000&count=none"
+	for cursor := ""; ; {
+		status, body, err := get(server, target+cursor, token)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status, body)
+		var page struct {
+			Audits      []struct{ ID string } `json:"audit_logs"`
+			Connections []struct{ ID string } `json:"connection_logs"`
+			Next        string                `json:"next_cursor"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &page))
+		for _, l := range append(page.Audits, page.Connections...) {
+			ids = append(ids, l.ID)
+		}
+		if page.Next == "" {
+			return ids
+		}
+		cursor = "&cursor=" + page.Next
 	}
 }

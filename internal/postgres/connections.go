@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// Rows are fetched by the keys of the page, as those of the audit log.
+const connectionsOfPage = `
+WITH page AS MATERIALIZED (%s)
+SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, ''),
+	l.workspace_owner_id, coalesce(w.username, ''), l.workspace_id, l.workspace_name, l.agent_name, l.ip, l.type, l.code,
+	coalesce(l.user_agent, ''), l.user_id, coalesce(l.slug_or_port, ''),
+	l.connection_id, l.disconnect_time, coalesce(l.disconnect_reason, '')
+FROM page
+JOIN connection_logs AS l ON l.id = page.id
+LEFT JOIN organizations AS o ON o.id = l.organization_id
+LEFT JOIN users AS w ON w.id = l.workspace_owner_id
+ORDER BY l.connect_time DESC, l.id DESC`
+
+// ConnectionsStatement is the statement of a page of connection logs, without their
+// visitors, and its arguments. ok is false when no row can match.
+func ConnectionsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
+	keys, args, ok := auditquery.Keys(auditquery.ConnectionLogs(), authorized, search, page, 1)
+	return fmt.Sprintf(connectionsOfPage, keys), args, ok
+}
+
+// Connections are the page's rows of those that are both authorized and found,
+// newest first, in two queries whatever their number.
+func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Connection, error) {
+	text, args, ok := ConnectionsStatement(authorized, search, page)
+	if !ok {
+		return nil, nil
+	}
+	const doing = "listing connection logs"
+	rows, err := db.pool.Query(ctx, text, args...)
+	if err != nil {
+		return nil, queryError(ctx, doing, err)
+	}
+	connections, err := pgx.CollectRows(rows, scanConnection)
+	if err != nil {
+		return nil, queryError(ctx, doing, err)
+	}
+	ids := make([]uuid.UUID, len(connections))
+	for i, c := range connections {
+		ids[i] = c.UserID
+	}
+	users, err := db.users(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range connections {
+		connections[i].User = users[connections[i].UserID]
+	}
+	return connections, nil
+}
+
+func scanConnection(row pgx.CollectableRow) (audit.Connection, error) {
+	var (
+		c                audit.Connection
+		user, connection *uuid.UUID
+		ip               *netip.Prefix
+	)
+	err := row.Scan(&c.ID, &c.Time, &c.Organization.ID, &c.Organization.Name, &c.Organization.DisplayName, &c.Organization.Icon,
+		&c.OwnerID, &c.OwnerUsername, &c.WorkspaceID, &c.WorkspaceName, &c.AgentName, &ip, &c.Type, &c.Code,
+		&c.UserAgent, &user, &c.SlugOrPort,
+		&connection, &c.DisconnectTime, &c.DisconnectReason)
+	if err != nil {
+		return audit.Connection{}, err
+	}
+	c.Time, c.IP, c.UserID, c.ConnectionID = c.Time.UTC(), orZero(ip), orZero(user), orZero(connection)
+	if c.DisconnectTime != nil {
+		end := c.DisconnectTime.UTC()
+		c.DisconnectTime = &end
+	}
+	return c, nil
+}

@@ -1,0 +1,68 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// countBudget is how many rows are looked at for a count that no index serves: a
+// row takes 2 to 4 microseconds.
+const countBudget = 20_000
+
+// errCountLimit is why a count was given up, and not the request.
+var errCountLimit = errors.New("the time limit of a count has passed")
+
+// CountAuditLogs is the number of audit logs that are both authorized and found.
+func (db *DB) CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error) {
+	return db.count(ctx, "counting audit logs", auditquery.AuditLogs(), authorized, search, how)
+}
+
+// CountConnections is the number of connection logs that are both authorized and
+// found.
+func (db *DB) CountConnections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error) {
+	return db.count(ctx, "counting connection logs", auditquery.ConnectionLogs(), authorized, search, how)
+}
+
+// count counts all rows if they are quick to find, else the newest ones. A count
+// that takes too long is 0, and a lower bound like any other.
+func (db *DB) count(ctx context.Context, doing string, of auditquery.Log, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error) {
+	if how.Exact || auditquery.Served(of, authorized, search) {
+		all := audit.Count{Cap: how.Cap}
+		if how.Exact {
+			all.Cap = 0
+		}
+		text, args, ok := auditquery.CappedCount(of, authorized, search, all.Cap)
+		if !ok {
+			return all, nil
+		}
+		err := db.countWithin(ctx, how.Limit, doing, text, args, &all.Rows)
+		if !errors.Is(err, errCountLimit) {
+			return all, err
+		}
+	}
+	newest := audit.Count{Cap: how.Cap}
+	text, args, ok := auditquery.BudgetedCount(of, authorized, search, how.Cap, countBudget)
+	if !ok {
+		return newest, nil
+	}
+	err := db.countWithin(ctx, how.Within, doing, text, args, &newest.Rows, &newest.LowerBound)
+	if errors.Is(err, errCountLimit) {
+		return audit.Count{Cap: how.Cap, LowerBound: true}, nil
+	}
+	if how.Exact && newest.Rows > how.Cap {
+		newest.LowerBound = true
+	}
+	return newest, err
+}
+
+// countWithin reads a count. The error is errCountLimit when the time passed.
+func (db *DB) countWithin(ctx context.Context, limit time.Duration, doing, text string, args []any, into ...any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errCountLimit)
+	defer cancel()
+	return queryError(ctx, doing, db.pool.QueryRow(ctx, text, args...).Scan(into...))
+}
