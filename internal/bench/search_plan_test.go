@@ -173,7 +173,7 @@ func BenchmarkWriteCostOfTexts(b *testing.B) {
 		b.Run(fmt.Sprintf("text-index=%v", with), func(b *testing.B) {
 			tx, err := l.pool.Begin(b.Context())
 			require.NoError(b, err)
-			defer tx.Rollback(b.Context()) //nolint:errcheck // nothing is kept
+			defer tx.Rollback(b.Context())
 			if !with {
 				_, err = tx.Exec(b.Context(), "DROP INDEX audit_logs_text")
 				require.NoError(b, err)
@@ -207,5 +207,39 @@ func BenchmarkCountOfNone(b *testing.B) {
 			require.True(b, ok)
 			l.sideBySide(b, append(ways, way{"capped", sql, args})...)
 		})
+	}
+}
+
+// The connection log's pages are read as the audit log's are: the keys from the index
+// of the organization, and no more of them than the page has.
+func TestPlansOfConnections(t *testing.T) {
+	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
+	engine := newEngine(t)
+	var at auditquery.Place
+	var busiest, other uuid.UUID
+	require.NoError(t, l.pool.QueryRow(t.Context(), "SELECT connect_time, id FROM connection_logs ORDER BY connect_time DESC, id DESC OFFSET 3000 LIMIT 1").Scan(&at.Time, &at.ID))
+	require.NoError(t, l.pool.QueryRow(t.Context(), `SELECT (array_agg(organization_id ORDER BY n DESC))[1], (array_agg(organization_id ORDER BY n DESC))[2]
+		FROM (SELECT organization_id, count(*) AS n FROM connection_logs GROUP BY 1) AS sizes`).Scan(&busiest, &other))
+	for _, orgs := range [][]uuid.UUID{{busiest}, {busiest, other}} {
+		filter, err := engine.Filter(t.Context(), "connection_log", auditor(orgs...))
+		require.NoError(t, err)
+		for _, page := range []auditquery.Page{{Limit: 25}, {Limit: 25, From: &at}, {Limit: 25, From: &at, Newer: true}} {
+			sql, args, ok := postgres.ConnectionsStatement(filter, everything, page)
+			require.True(t, ok)
+			root, text := l.explain(t, sql, args)
+			scans := 0
+			root.walk(func(n node) {
+				switch {
+				case n.Alias == rowsOfPage:
+					require.Equal(t, "connection_logs_pkey", n.Index, text)
+				case n.Relation == "connection_logs":
+					scans++
+					require.Equal(t, "Index Only Scan", n.Type, text)
+					require.Equal(t, "connection_logs_organization", n.Index, text)
+					require.LessOrEqual(t, n.Rows, 25.0, text)
+				}
+			})
+			require.Equal(t, 1, scans, text)
+		}
 	}
 }

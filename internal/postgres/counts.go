@@ -10,8 +10,7 @@ import (
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
-// countBudget is how many rows are looked at for a count that no index serves: a
-// row takes 2 to 4 microseconds.
+// countBudget is how many rows are looked at for a count that no index serves.
 const countBudget = 20_000
 
 // errCountLimit is why a count was given up, and not the request.
