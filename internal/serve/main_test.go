@@ -294,6 +294,9 @@ func TestDemoDataOfAnotherSize(t *testing.T) {
 		m := launch(t, serve.Config{DataDir: dir, Demo: true, Rows: rows, Progress: &said}).ready(t)
 		require.NoError(t, m.end())
 	}
+	for _, route := range []string{"audit", "connectionlog"} {
+		require.Regexp(t, `\n  curl -s -H 'Coder-Session-Token: \S+' 'http://127\.0\.0\.1:\d+/api/v2/`+route+`\?limit=5'\n`, said.String())
+	}
 	home, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 	require.NoError(t, err)
 	require.Contains(t, said.String(), "has demo data of 100 audit logs, not 101: they are kept; "+
