@@ -28,15 +28,19 @@ build: ## build bin/rowfence
 demo: postgres build ## run the audit server on demo data until Ctrl-C (ROWS=1000000 LISTEN=127.0.0.1:8080)
 	@exec bin/rowfence serve --demo --data-dir .rowfence $(if $(ROWS),--rows $(ROWS)) $(if $(LISTEN),--listen $(LISTEN))
 
-# The module peer is tested with all packages. Its test is not cached: go does not see
-# that it reads files outside of its module.
+# The modules peer and examples are tested with all packages. Their tests are not cached:
+# go does not see that they read files outside of their modules.
 .PHONY: test
 test: postgres check ## run the quick checks and all tests (RACE=1: with the race detector; PKG=./sqlgen)
-	$(GO) run ./scripts/gotest $(if $(RACE),-race) $(PKG) $(if $(filter ./...,$(PKG)),-- -C peer $(if $(RACE),-race) -count=1 ./...)
+	$(GO) run ./scripts/gotest $(if $(RACE),-race) $(PKG) $(if $(filter ./...,$(PKG)),$(foreach module,peer examples,-- -C $(module) $(if $(RACE),-race) -count=1 ./...))
 
 .PHONY: peer
 peer: ## check what OPA's own SQL target makes of the conformance files
 	$(GO) -C peer test -count=1 ./...
+
+.PHONY: examples
+examples: postgres ## run the examples of services, each library on a private PostgreSQL
+	$(GO) -C examples test -count=1 ./...
 
 .PHONY: support
 support: postgres ## rewrite the SQL, and OPA's, in the conformance files, and docs/rego-support.md of them
@@ -56,11 +60,14 @@ check: ## formatting, go vet, tidiness of the go.mod files
 	$(GO) mod tidy -diff
 	$(GO) -C peer vet ./...
 	$(GO) -C peer mod tidy -diff
+	$(GO) -C examples vet ./...
+	$(GO) -C examples mod tidy -diff
 
 .PHONY: lint
 lint: check ## the quick checks and golangci-lint (its first build takes minutes)
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
 	cd peer && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
+	cd examples && $(GO) tool -modfile=../tools/go.mod golangci-lint run ./...
 
 .PHONY: bench
 bench: postgres ## run the benchmarks (PKG=./sqlgen BENCH=Render)

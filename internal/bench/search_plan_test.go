@@ -221,7 +221,7 @@ func TestPlansOfConnections(t *testing.T) {
 	require.NoError(t, l.pool.QueryRow(t.Context(), `SELECT (array_agg(organization_id ORDER BY n DESC))[1], (array_agg(organization_id ORDER BY n DESC))[2]
 		FROM (SELECT organization_id, count(*) AS n FROM connection_logs GROUP BY 1) AS sizes`).Scan(&busiest, &other))
 	for _, orgs := range [][]uuid.UUID{{busiest}, {busiest, other}} {
-		filter, err := engine.Filter(t.Context(), "connection_log", auditor(orgs...))
+		filter, err := engine.Compile(t.Context(), "connection_log", auditor(orgs...))
 		require.NoError(t, err)
 		for _, page := range []auditquery.Page{{Limit: 25}, {Limit: 25, From: &at}, {Limit: 25, From: &at, Newer: true}} {
 			sql, args, ok := postgres.ConnectionsStatement(filter, everything, page)
