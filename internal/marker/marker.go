@@ -29,8 +29,9 @@ const None = "none"
 // form is what stands in a marker's comment.
 var form = regexp.MustCompile(`^\s*authorize:\s*([A-Za-z_][A-Za-z0-9_]*)(?:\s+(?i:as)\s+([A-Za-z_][A-Za-z0-9_]*|"(?:[^"]|"")+"))?\s*$`)
 
-// about is what every comment has that may be meant as a marker.
-var about = regexp.MustCompile(`(?i)authori[sz]e\s*:`)
+// about is what every comment has that may be meant as a marker: the word with its
+// colon, or in front.
+var about = regexp.MustCompile(`(?i)authori[sz]e\s*:|^(?:/\*|--)[\s*-]*authori[sz]e\b`)
 
 // truth is what stands behind a marker.
 var truth = regexp.MustCompile(`^\s+(?i:TRUE|FALSE)\b`)
@@ -38,7 +39,12 @@ var truth = regexp.MustCompile(`^\s+(?i:TRUE|FALSE)\b`)
 // Find finds the markers of a query. What is meant as a marker and is none is an error:
 // it would be a condition that is always true.
 func Find(query string) ([]Marker, error) {
-	var out []Marker
+	markers, _, err := find(query)
+	return markers, err
+}
+
+// find is Find, and the greatest number of a placeholder.
+func find(query string) (out []Marker, highest int, err error) {
 	s := scanner{text: query}
 	for {
 		start, end, ok := s.comment()
@@ -53,27 +59,27 @@ func Find(query string) ([]Marker, error) {
 		inner, closed := strings.CutSuffix(inner, "*/")
 		found := form.FindStringSubmatch(inner)
 		if !block || !closed || found == nil {
-			return nil, fmt.Errorf("query: %q is no marker: write /* authorize: filter */ FALSE, or /* authorize: filter as alias */ FALSE", text)
+			return nil, 0, fmt.Errorf("query: %q is no marker: write /* authorize: filter */ FALSE, or /* authorize: filter as alias */ FALSE", text)
 		}
 		m := Marker{Name: found[1], Alias: unquote(found[2]), start: start, end: end}
 		if m.Name == None {
 			if m.Alias != "" {
-				return nil, fmt.Errorf("query: %q has an alias, and no filter", text)
+				return nil, 0, fmt.Errorf("query: %q has an alias, and no filter", text)
 			}
 			out = append(out, m)
 			continue
 		}
 		follows := truth.FindString(query[end:])
 		if follows == "" {
-			return nil, fmt.Errorf("query: behind the marker %q stands neither TRUE nor FALSE", text)
+			return nil, 0, fmt.Errorf("query: behind the marker %q stands neither TRUE nor FALSE", text)
 		}
 		m.end += len(follows)
 		out = append(out, m)
 	}
 	if s.open != "" {
-		return nil, fmt.Errorf("query: %s is not closed", s.open)
+		return nil, 0, fmt.Errorf("query: %s is not closed", s.open)
 	}
-	return out, nil
+	return out, s.highest, nil
 }
 
 func unquote(name string) string {
@@ -90,12 +96,15 @@ var ErrNoMarker = errors.New("query: it has no marker: write /* authorize: filte
 // the query's own arguments, of which there are as many as args. On an error there is no
 // query.
 func Replace(query string, args []any, filter func(Marker) (sqlgen.Filter, error)) (string, []any, error) {
-	markers, err := Find(query)
+	markers, highest, err := find(query)
 	if err != nil {
 		return "", nil, err
 	}
 	if len(markers) == 0 {
 		return "", nil, ErrNoMarker
+	}
+	if highest > len(args) { // it would get an argument of a filter
+		return "", nil, fmt.Errorf("query: it has the placeholder $%d, and %d arguments", highest, len(args))
 	}
 	var b strings.Builder
 	args = args[:len(args):len(args)]

@@ -53,6 +53,21 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// No marker is overlooked because a string ends elsewhere than PostgreSQL says.
+func TestReplaceFindsAll(t *testing.T) {
+	const at = "/* authorize: mine */ TRUE"
+	for _, between := range []string{
+		"$€$'$€$, " + at + ", $€$'$€$",
+		"E'a'\n'\\'', " + at + ", E'\\''",
+		"E'a' -- '\n -- '\r\t'\\'', " + at + ", E'\\''",
+	} {
+		query := "SELECT " + at + ", " + between
+		have, _, err := Replace(query, nil, filters)
+		require.NoError(t, err)
+		require.NotContains(t, have, "TRUE", query)
+	}
+}
+
 func TestReplaceRefuses(t *testing.T) {
 	for query, want := range map[string]string{
 		"SELECT 1":                                                        "it has no marker",
@@ -67,6 +82,10 @@ func TestReplaceRefuses(t *testing.T) {
 		"SELECT 1 WHERE /* Authorize: mine */ TRUE":                       "is no marker",
 		"SELECT 1 WHERE /* authorize: mine d */ TRUE":                     "is no marker",
 		"SELECT 1 WHERE TRUE -- authorize: mine":                          "is no marker",
+		"SELECT 1 WHERE /* authorize mine */ TRUE":                        "is no marker",
+		"SELECT 1 WHERE TRUE -- Authorize mine":                           "is no marker",
+		"SELECT $1 WHERE /* authorize: mine */ TRUE":                      "the placeholder $1, and 0 arguments",
+		"SELECT $99999999999999999999 WHERE /* authorize: mine */ TRUE":   "and 0 arguments",
 		"SELECT 1 /* authorize: none as d */":                             "has an alias",
 		"SELECT /* authorize: none */ 1 WHERE /* authorize: mine */ TRUE": "and another one",
 		"SELECT 1 WHERE /* authorize: mine */ TRUE AND x = 'open":         "a string is not closed",
@@ -97,7 +116,7 @@ func FuzzReplace(f *testing.F) {
 		f.Add(q)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
-		out, _, err := Replace(query, nil, filters)
+		out, _, err := Replace(query, make([]any, 9), filters)
 		if err != nil {
 			if out != "" {
 				t.Fatal("a query beside an error")

@@ -2,6 +2,7 @@ package marker
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -12,10 +13,18 @@ type scanner struct {
 	text string
 	at   int
 	open string // what the text ends in without being closed
+	// highest is the greatest number of a placeholder.
+	highest int
 }
 
-// dollar is the start of a dollar quote. A $ that continues a name starts none.
-var dollar = regexp.MustCompile(`^\$([\pL_][\pL\pN_]*)?\$`)
+// dollar is the start of a dollar quote: to PostgreSQL everything beyond ASCII is a
+// letter. A $ that continues a name starts none.
+var dollar = regexp.MustCompile(`^\$([A-Za-z_[:^ascii:]][A-Za-z0-9_[:^ascii:]]*)?\$`)
+
+var placeholder = regexp.MustCompile(`^\$([0-9]+)`)
+
+// nextLine is what may stand between the parts of a string, with a line break in it.
+var nextLine = regexp.MustCompile(`^(?:[ \t\f\v]|--[^\n\r]*)*[\n\r](?:[ \t\f\v\n\r]|--[^\n\r]*[\n\r])*'`)
 
 // comment finds the next comment.
 func (s *scanner) comment() (start, end int, ok bool) {
@@ -38,6 +47,11 @@ func (s *scanner) comment() (start, end int, ok bool) {
 			s.quoted('"', false, "a name in quotes")
 		case rest[0] == '$' && !s.inName() && dollar.MatchString(rest):
 			s.dollarQuoted(dollar.FindString(rest))
+		case rest[0] == '$' && !s.inName() && placeholder.MatchString(rest):
+			digits := placeholder.FindStringSubmatch(rest)[1]
+			n, _ := strconv.Atoi(digits) // one that is too great is the greatest
+			s.highest = max(s.highest, n)
+			s.at += 1 + len(digits)
 		default:
 			s.at++
 		}
@@ -73,7 +87,8 @@ func (s *scanner) block() bool {
 	return false
 }
 
-// quoted goes behind a string or name. A quote in it is doubled.
+// quoted goes behind a string or name. A quote in it is doubled. A string with escapes
+// may go on in the next line, and has them there, too.
 func (s *scanner) quoted(quote byte, escapes bool, what string) {
 	for i := s.at + 1; i < len(s.text); i++ {
 		switch {
@@ -81,6 +96,8 @@ func (s *scanner) quoted(quote byte, escapes bool, what string) {
 			i++
 		case s.text[i] == quote && i+1 < len(s.text) && s.text[i+1] == quote:
 			i++
+		case s.text[i] == quote && escapes && nextLine.MatchString(s.text[i+1:]):
+			i += len(nextLine.FindString(s.text[i+1:]))
 		case s.text[i] == quote:
 			s.at = i + 1
 			return
