@@ -13,6 +13,8 @@ package sqlfilter
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -83,15 +85,19 @@ func Condition(f sqlgen.Filter, alias string, have int) (string, []any, error) {
 	return where, out, nil
 }
 
-// DBTX is a *sql.DB, *sql.Conn or *sql.Tx.
+// DBTX is a *sql.DB, *sql.Conn or *sql.Tx, as generated code takes it.
 type DBTX interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // DB runs queries with the filters of the context's request in the places of their
 // markers. The name in a marker is that of the resource.
 type DB struct{ db DBTX }
+
+var _ DBTX = DB{}
 
 // Authorize is db for queries that all say what they need: see the marker's forms at
 // pgxfilter.Authorize. A query without a marker does not run, nor one that needs a
@@ -115,6 +121,28 @@ func (d DB) QueryContext(ctx context.Context, query string, args ...any) (*sql.R
 	}
 	return d.db.QueryContext(ctx, query, args...)
 }
+
+// QueryRowContext runs a query of one row. What is wrong with it is the row's error.
+func (d DB) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	query, args, err := fromContext(ctx, query, args)
+	if err != nil {
+		// Only a driver can make a row with an error: it gets an argument that is one.
+		return d.db.QueryRowContext(ctx, "SELECT $1::text", refused{err})
+	}
+	return d.db.QueryRowContext(ctx, query, args...)
+}
+
+// refused is an argument that no driver can pass.
+type refused struct{ err error }
+
+// Value is the error.
+func (r refused) Value() (driver.Value, error) { return nil, r.err }
+
+// ErrPrepare is what [DB.PrepareContext] returns.
+var ErrPrepare = errors.New("a statement with a filter is not prepared: it is another one for each request")
+
+// PrepareContext always fails, with ErrPrepare.
+func (d DB) PrepareContext(context.Context, string) (*sql.Stmt, error) { return nil, ErrPrepare }
 
 func fromContext(ctx context.Context, query string, args []any) (string, []any, error) {
 	return replace(query, args, func(m marker.Marker) (sqlgen.Filter, error) {

@@ -87,6 +87,9 @@ func TestAuthorize(t *testing.T) {
 		rows, err = db.QueryContext(ctx, "SELECT d.title FROM documents AS d WHERE d.id < $1 AND "+where+" ORDER BY d.id", append([]any{10}, args...)...)
 		require.Equal(t, want, titles(t, rows, err))
 	}
+	var count int
+	require.NoError(t, sqlfilter.Authorize(db).QueryRowContext(request(t, orgA, orgB), "SELECT count(*) FROM documents WHERE id < $1 AND /* authorize: document */ FALSE", 10).Scan(&count))
+	require.Equal(t, 2, count)
 	tx, err := db.BeginTx(t.Context(), nil)
 	require.NoError(t, err)
 	defer tx.Rollback() //nolint:errcheck // the test ends here
@@ -101,6 +104,11 @@ func TestFailsClosed(t *testing.T) {
 	db := database(t)
 	_, err := sqlfilter.Authorize(db).QueryContext(t.Context(), "SELECT 1 WHERE /* authorize: document */ TRUE") //nolint:rowserrcheck,sqlclosecheck // there are no rows
 	require.ErrorIs(t, err, rowfence.ErrNoRequest)
+	var n int
+	require.ErrorIs(t, sqlfilter.Authorize(db).QueryRowContext(t.Context(), "SELECT 1 WHERE /* authorize: document */ TRUE").Scan(&n), rowfence.ErrNoRequest)
+	require.Zero(t, n)
+	_, err = sqlfilter.Authorize(db).PrepareContext(request(t), "SELECT 1 /* authorize: none */") //nolint:sqlclosecheck // there is no statement
+	require.ErrorIs(t, err, sqlfilter.ErrPrepare)
 	_, err = sqlfilter.Authorize(db).ExecContext(request(t), "DELETE FROM documents")
 	require.ErrorContains(t, err, "it has no marker")
 	for _, filters := range []sqlfilter.Filters{nil, {"document": sqlgen.Always(), "other": sqlgen.Always()}} {
