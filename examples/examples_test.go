@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -109,14 +110,19 @@ func stores(t *testing.T) (*pgxpool.Pool, map[string]Store) {
 	db, err := sql.Open("pgx", dsn)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	// Another driver, which passes no slices.
+	other, err := sql.Open("postgres", dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
 	return pool, map[string]Store{
-		"positional": Positional{pool},
-		"named":      Named{pool},
-		"marked":     Marked{pool},
-		"generated":  NewGenerated(pool),
-		"sql":        NewSQL(db),
-		"squirrel":   Squirrel{pool},
-		"bun":        Bun{bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())},
+		"sql, lib/pq": NewSQL(other),
+		"positional":  Positional{pool},
+		"named":       Named{pool},
+		"marked":      Marked{pool},
+		"generated":   NewGenerated(pool),
+		"sql":         NewSQL(db),
+		"squirrel":    Squirrel{pool},
+		"bun":         Bun{bun.NewDB(stdlib.OpenDBFromPool(pool), pgdialect.New())},
 	}
 }
 
@@ -197,12 +203,25 @@ func TestStoresFailClosed(t *testing.T) {
 			require.EqualValues(t, 6, count(t, pool, "title <> 'new'"))
 		})
 	}
+	for _, db := range sqlStores(all) {
+		require.ErrorIs(t, db.db.QueryRowContext(t.Context(), "SELECT 1 WHERE /* authorize: document */ FALSE").Scan(new(int)), rowfence.ErrNoRequest)
+	}
 	// A query that says that it needs no filter runs; one on connections that put none in
 	// selects nothing, since FALSE is in the place of it.
 	require.NoError(t, NewGenerated(pool).Ping(t.Context()))
 	var n int
 	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM documents AS d WHERE /* authorize: document as d */ FALSE").Scan(&n))
 	require.Zero(t, n)
+}
+
+// sqlStores are those on database/sql.
+func sqlStores(all map[string]Store) (out []SQL) {
+	for _, store := range all {
+		if s, ok := store.(SQL); ok {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func TestHandler(t *testing.T) {

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/Masterminds/squirrel v1.5.4
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/lib/pq v1.10.9
 	github.com/rowfence/rowfence v0.0.0
 	github.com/stretchr/testify v1.12.1
 	github.com/uptrace/bun v1.2.18

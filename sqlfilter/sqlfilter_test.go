@@ -3,6 +3,7 @@ package sqlfilter_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/fstest"
@@ -192,4 +193,34 @@ func ExampleRewrite() {
 	var title string
 	fmt.Println(query, db.QueryRow(query, args...).Scan(&title), title)
 	// Output: SELECT d.title FROM documents AS d WHERE d.id < $1 AND (d.org_id IS NULL) <nil> three
+}
+
+func ExampleCustomPlans() {
+	fmt.Println(sqlfilter.CustomPlans("postgres://localhost/app"))
+	// Output: postgres://localhost/app?plan_cache_mode=force_custom_plan <nil>
+}
+
+// An array is its text, so that any driver can pass it.
+func ExampleCondition() {
+	text := sqlgen.Type{Kind: sqlgen.KindText}
+	filter := sqlgen.When(sqlgen.Member{
+		Of:  sqlgen.Column{Name: "state", Type: text},
+		Set: sqlgen.ListOf(text, []sqlgen.Literal{sqlgen.String("open"), sqlgen.String("closed")}),
+	})
+	where, args, err := sqlfilter.Condition(filter, "d", 1)
+	fmt.Println(where, args, err)
+	// Output: d.state = ANY($2) [{"closed","open"}] <nil>
+}
+
+// A query runs for the request of its context, and not without one.
+func ExampleAuthorize() {
+	pool, err := open(pgtest.MustURL())
+	if err != nil {
+		panic(err)
+	}
+	defer pool.Close()
+	db := sqlfilter.Authorize(pool)
+	err = db.QueryRowContext(context.Background(), "SELECT title FROM documents WHERE /* authorize: document */ FALSE").Scan(new(string))
+	fmt.Println(errors.Is(err, rowfence.ErrNoRequest))
+	// Output: true
 }
