@@ -57,6 +57,13 @@ var ofAnyNumber = map[string]bool{
 	"time.date": true, "time.clock": true, "time.weekday": true, "time.add_date": true, "time.diff": true, "time.format": true,
 }
 
+// ofAnyType are the functions for which it may do to know that a value is a number.
+var ofAnyType = map[string]bool{
+	"equal": true, "neq": true, "lt": true, "lte": true, "gt": true, "gte": true, "internal.member_2": true,
+	"is_null": true, "is_boolean": true, "is_number": true, "is_string": true, "is_array": true, "is_object": true, "is_set": true,
+	"type_name": true,
+}
+
 func mapped(ops []operand, f func(operand) operand) []operand {
 	out := make([]operand, len(ops))
 	for i, op := range ops {
@@ -123,7 +130,11 @@ func combine(args []value, ops []operand, when sqlgen.Predicate, visit func([]op
 }
 
 func (t *translator) applyBuiltin(name string, ops []operand) value {
-	refuseUnplaced(ops)
+	for _, op := range ops {
+		if rankOf(op) != rankNumber || !ofAnyType[name] {
+			refuseUnplaced([]operand{op})
+		}
+	}
 	refuseRows(name, ops)
 	plain := make([]*ast.Term, len(ops))
 	for i, op := range ops {

@@ -24,7 +24,9 @@ func compareValues(op sqlgen.Op, a, b value) sqlgen.Predicate {
 
 // compareOperands compares two values that are there.
 func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
-	refuseUnplaced([]operand{a, b})
+	if ra, rb := rankOf(a), rankOf(b); ra == rankAny || rb == rankAny || ra == rb {
+		refuseUnplaced([]operand{a, b})
+	}
 	if ka, ok := a.(known); ok {
 		if kb, ok := b.(known); ok {
 			return sqlgen.Const(holds(op, ka.v.Compare(kb.v)))

@@ -82,6 +82,10 @@ func compareTally(op sqlgen.Op, t tally, b operand) sqlgen.Predicate {
 
 // scalar is the number of elements as SQL: of a set or object of those that differ.
 func (t tally) scalar() scalar {
+	if t.of.elements != nil {
+		set := ruleSet{entries: t.of.elements, kind: rankSet, t: t.of.t}
+		return scalar{e: sqlgen.Aggregate{Fn: sqlgen.Count, Distinct: true, Of: set.yields()}}
+	}
 	if t.of.repeats {
 		refuse(CodeCompare, "the number of elements of an array comprehension that loops over a set of the row", "count a set")
 	}

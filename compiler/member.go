@@ -12,8 +12,12 @@ import (
 // array or set its elements, of an object its values, of anything else nothing.
 func memberOf(x, coll operand) sqlgen.Predicate {
 	switch coll.(type) {
+	case known, list: // each element is compared
 	case array, jsonValue, extreme:
 		x, coll = settled(x), settled(coll)
+		refuseUnplaced([]operand{x})
+	default:
+		refuseUnplaced([]operand{x})
 	}
 	switch c := coll.(type) {
 	case known:

@@ -566,13 +566,20 @@ func (t *translator) membersOf(set ruleSet, key value, from []solution) []found 
 // iterate binds a free variable to each key of a collection in turn.
 func (t *translator) iterate(f found, v ast.Var) []found {
 	var out []found
+	isSet := false
 	add := func(s solution, when sqlgen.Predicate, key, val value) {
 		for _, s := range s.and(conjunction(when, val.defined())) {
 			s.env = s.env.bind(v, key)
+			s.through = through{loops: f.through.loops + 1}
+			if isSet {
+				s.through.element, s.through.scopes = key, len(s.scopes)-len(f.scopes)
+			}
 			out = append(out, found{s, val})
 		}
 	}
 	for _, a := range f.val {
+		_, made := a.op.(ruleSet)
+		isSet = made && rankOf(a.op) == rankSet // OPA goes through a literal's equal elements one by one
 		switch op := a.op.(type) {
 		case known:
 			each(op.v, func(k, e ast.Value) { add(f.solution, a.when, knownValue(k), knownValue(e)) })

@@ -50,9 +50,17 @@ func (sc scope) holds(p sqlgen.Predicate) sqlgen.Predicate {
 // solution is a way to satisfy a body: what must hold, for an element each of the
 // collections that were looped over, and what the variables are.
 type solution struct {
-	when   sqlgen.Predicate
-	scopes []scope
-	env    *env
+	when    sqlgen.Predicate
+	scopes  []scope
+	env     *env
+	through through
+}
+
+// through is what a solution has gone through.
+type through struct {
+	loops   int   // over any collections
+	element value // of the last, where that is a set; nil else
+	scopes  int   // in which that element is found
 }
 
 // and is the solution where p holds, too; none where it can't.
@@ -355,14 +363,21 @@ func (t *translator) comprehension(term *ast.Term, body ast.Body, s solution, se
 		rules.kind = rankSet
 	}
 	before := t.merged
-	for _, sol := range t.solve(knownFirst(body), solution{sqlgen.True, nil, s.env}) {
+	oneSet := true // no more than the elements of one set make the elements
+	for _, sol := range t.solve(knownFirst(body), solution{when: sqlgen.True, env: s.env}) {
 		for _, f := range t.eval(term, sol) {
 			for _, d := range f.and(f.val.defined()) {
 				rules.entries = append(rules.entries, entry{d, f.val, nil})
+				by := d.through
+				oneSet = oneSet && by.loops == 1 && by.element != nil && by.scopes == len(d.scopes)
+				rules.elements = append(rules.elements, entry{d, by.element, nil})
 			}
 		}
 	}
 	rules.repeats = t.merged > before
+	if !rules.repeats || !oneSet {
+		rules.elements = nil
+	}
 	return []found{{s, value{{sqlgen.True, rules}}}}
 }
 
@@ -395,7 +410,7 @@ func bindsConstant(e *ast.Expr) bool {
 func (t *translator) objectComprehension(c *ast.ObjectComprehension, s solution) []found {
 	outer := t.expr
 	set := ruleSet{kind: rankObject, t: t}
-	for _, sol := range t.solve(knownFirst(c.Body), solution{sqlgen.True, nil, s.env}) {
+	for _, sol := range t.solve(knownFirst(c.Body), solution{when: sqlgen.True, env: s.env}) {
 		for _, k := range t.eval(c.Key, sol) {
 			for _, v := range t.eval(c.Value, k.solution) {
 				for _, d := range v.and(conjunction(k.val.defined(), v.val.defined())) {

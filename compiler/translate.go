@@ -110,7 +110,7 @@ func (e *env) bind(name ast.Var, v value) *env { return &env{e, name, v} }
 
 // holds is the condition under which the body has a solution.
 func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
-	sols := t.solve(body, solution{sqlgen.True, nil, e})
+	sols := t.solve(body, solution{when: sqlgen.True, env: e})
 	any := make([]sqlgen.Predicate, len(sols))
 	for i, s := range sols {
 		any[i] = s.holds()

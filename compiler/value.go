@@ -60,6 +60,9 @@ type (
 		t       *translator // names the loops
 		repeats bool        // an array that may have an element more often than is said
 		param   sqlgen.Expr // the array of exactly its elements, of a set that is a parameter
+		// of such an array, the elements of the one set that it goes through: it has an
+		// element for each of them; nil where it goes through others, too
+		elements []entry
 	}
 )
 
@@ -295,7 +298,7 @@ func rankOf(op operand) rank {
 		return rankArray
 	case jsonValue:
 		return rankOfType(sqlgen.JSONType(op.e))
-	case tally, computed:
+	case tally, computed, unplaced:
 		return rankNumber
 	case object, row, record:
 		return rankObject

@@ -102,6 +102,7 @@ func (t *translator) modifiedFor(m *rego.Modified, vars map[ast.Var]value, s sol
 		}
 		for _, both := range s.and(sol.when) {
 			both.scopes = append(slices.Clone(both.scopes), sol.scopes...)
+			both.through = through{loops: both.through.loops + sol.through.loops + 1}
 			out = append(out, found{both, listValue(vals, false)})
 		}
 	}

@@ -77,9 +77,9 @@ var builtins = []builtin{
 	{name: "substring", of: text, form: "substring(<s>, <small>, <small>)"},
 	{name: "concat", of: text, form: "concat(<lit>, [<s>, <s>])"},
 	{name: "concat", of: text, form: "concat(<lit>, <a>)"},
-	{name: "sprintf", of: text, form: `sprintf("%v-%s", [<x>, <s>])`},
+	{name: "sprintf", of: text, form: `sprintf("%v-%s", [<v>, <s>])`},
 	{name: "sprintf", of: text, form: `sprintf("%d", [<int>])`},
-	{name: "format_int", of: text, form: "format_int(<n>, <base>)"},
+	{name: "format_int", of: text, form: "format_int(<int>, <base>)"},
 	{name: "strings.reverse", of: text, form: "strings.reverse(<s>)"},
 	{name: "type_name", of: text, form: "type_name(<x>)"},
 	{name: "time.weekday", of: text, form: "time.weekday(<ns>)"},
@@ -150,7 +150,15 @@ func init() { // they write builtins, which hold placeholders
 		"pre":   func(g *generator, depth int) string { return g.prefix(depth) },
 		"num":   func(g *generator, _ int) string { return g.oneOf("0", "1", "2", "0.5", "10", "1000000000") },
 		"small": func(g *generator, _ int) string { return g.oneOf("0", "1", "2", "3", "-1", "8", "100") },
-		"base":  func(g *generator, _ int) string { return g.oneOf("10", "10", "2", "8", "16") },
+		"base": func(g *generator, _ int) string {
+			return g.oneOf("10", "10", "10", "10", "10", "16", "16", "16", "2", "8")
+		},
+		"v": func(g *generator, depth int) string { // seldom a collection
+			if g.rng.IntN(10) == 0 {
+				return g.expr(anything, depth)
+			}
+			return g.expr(pick(g.rng, scalarKinds), depth)
+		},
 		"int": func(g *generator, depth int) string { // of anything else it says that it is none
 			if g.rng.IntN(10) == 0 {
 				return g.expr(numeric, depth)
@@ -179,7 +187,7 @@ func init() { // they write builtins, which hold placeholders
 
 // plain are fields of the kinds, for a call that tells whether a builtin is translated.
 var plain = map[string]string{
-	"s": "input.object.t0", "n": "input.object.i0", "x": "input.object.w0", "a": "input.object.ta0", "t": "{input.object.t0}", "o": "input.object.j0",
+	"s": "input.object.t0", "n": "input.object.i0", "x": "input.object.w0", "v": "input.object.w0", "a": "input.object.ta0", "t": "{input.object.t0}", "o": "input.object.j0",
 	"int": "input.object.i0", "ip": "input.object.ip0", "ns": "input.object.ns0", "time": "input.object.ts0", "date": "input.object.d0",
 }
 
