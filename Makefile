@@ -14,7 +14,7 @@ endif
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
 
 .PHONY: postgres
 postgres: ## make sure PostgreSQL's programs are there (installs or fetches them)
@@ -72,6 +72,17 @@ lint: check ## the quick checks and golangci-lint (its first build takes minutes
 .PHONY: bench
 bench: postgres ## run the benchmarks (PKG=./sqlgen BENCH=Render)
 	$(GO) test -run '^$$' -bench '$(or $(BENCH),.)' -benchmem -timeout 60m $(PKG)
+	$(if $(filter ./...,$(PKG)),$(if $(BENCH),$(GO) -C peer test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 60m .,@$(MAKE) bench-engine))
+
+# One run of all that is compared. The output is kept, for benchstat.
+ENGINE_BENCH := $(GO) -C peer test -run '^$$' -benchmem -timeout 60m .
+.PHONY: bench-engine
+bench-engine: ## hold the engine against OPA, in one run, and print the ratios (COUNT=5)
+	@mkdir -p .rowfence
+	@{ $(ENGINE_BENCH) -bench 'Engine|Skew|Helpers|Indexed' -count $(or $(COUNT),1); \
+	   $(ENGINE_BENCH) -bench Parallel -cpu 1,2 -count $(or $(COUNT),1); \
+	   $(ENGINE_BENCH) -bench Million -benchtime 1000000x; } | tee .rowfence/engine.bench
+	@$(GO) -C peer run ./ratios < .rowfence/engine.bench
 
 .PHONY: fuzz
 fuzz: postgres ## run each fuzz target in turn (FUZZTIME=20s PKG=./sqlgen)

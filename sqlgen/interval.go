@@ -31,9 +31,14 @@ func intervalOf(p Predicate) (interval, bool) {
 
 // rangesOf reads two predicates as intervals of the same expression.
 func rangesOf(p, q Predicate) (a, b interval, ok bool) {
+	x, okX := p.(Compare)
+	y, okY := q.(Compare)
+	if !okX || !okY || !sameExpr(x.L, y.L) { // most pairs
+		return a, b, false
+	}
 	a, okA := intervalOf(p)
 	b, okB := intervalOf(q)
-	if !okA || !okB || !sameExpr(a.of, b.of) {
+	if !okA || !okB {
 		return a, b, false
 	}
 	for _, x := range []*Literal{a.lo, a.hi} {
