@@ -147,7 +147,7 @@ role_user := vote([permission |
 	some permission in role.user
 ])
 
-# All of them where all entries vote for it, as those of most auditors do.
+# Where every entry votes for it, they are all of them, without a look-up each.
 role_orgs := member_of_orgs if role_org_results == {1}
 
 role_orgs := role_orgs_voting("org", 1) - role_orgs_voting("org", -1) if role_org_results != {1}
