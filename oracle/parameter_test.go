@@ -41,6 +41,13 @@ func TestParameters(t *testing.T) {
 			map[string]string{`{"k": {"at": 0}}`: "", `{"k": {"at": 0.0}}`: "", `{"k": {"at": 0e0}}`: "RF4002", `{"k": {"at": "g2"}}`: ""},
 		},
 		{
+			"a number before a part of the row with the same number",
+			`allow if input.k <= count(array.slice(input.object.j, 0, 2))
+			allow if not input.k <= count(array.slice(input.object.j, 0, 1))`,
+			`{input.k: int}`,
+			map[string]string{`{"k": 0}`: "", `{"k": 1}`: "", `{"k": 2}`: ""},
+		},
+		{
 			"the text of an integer",
 			`allow if sprintf("%v-%s", [input.k, input.object.t]) == "1-a"
 			allow if format_int(input.k, 10) == input.object.t

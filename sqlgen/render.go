@@ -208,11 +208,18 @@ func (r *renderer) binary(l Expr, op string, right Expr) {
 
 // left writes an operand whose type PostgreSQL infers from the one on the right.
 func (r *renderer) left(l, right Expr) {
-	if isArg(right) || narrower(right, l) {
+	if isArg(right) || narrower(right, l) || ambiguous(l, right) {
 		r.typed(l)
 		return
 	}
 	r.operand(l)
+}
+
+// ambiguous reports whether an integer argument stands before what may have the same
+// argument inside: PostgreSQL takes that for an integer of a size of its own.
+func ambiguous(arg, right Expr) bool {
+	_, column := right.(Column)
+	return isArg(arg) && TypeOf(arg).Kind == KindInt && !column
 }
 
 // right writes an operand whose type PostgreSQL infers from the one on the left.

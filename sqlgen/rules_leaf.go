@@ -69,6 +69,26 @@ func leafConstant(p Predicate) (Predicate, bool) {
 	return nil, false
 }
 
+// literalLast: a value stands behind what is compared with it. (It comes to stand in
+// front as a parameter.)
+func literalLast(p Predicate) (Predicate, bool) {
+	first := func(l, r Expr) bool {
+		_, okL := l.(Literal)
+		_, okR := r.(Literal)
+		return okL && !okR
+	}
+	switch p := p.(type) {
+	case Compare:
+		return Compare{p.Op.Flip(), p.R, p.L}, first(p.L, p.R)
+	case Distinct:
+		return Distinct{p.R, p.L}, first(p.L, p.R)
+	case Same:
+		return Same{p.R, p.L}, first(p.L, p.R)
+	default:
+		return nil, false
+	}
+}
+
 // memberOne: a set of one is an equality, which keeps an index's order; an empty
 // one has no members.
 func memberOne(p Predicate) (Predicate, bool) {

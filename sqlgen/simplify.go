@@ -54,6 +54,7 @@ type rule[P Predicate] struct {
 var (
 	leafRules = []rule[Predicate]{
 		{"leaf-constant", leafConstant},
+		{"literal-last", literalLast},
 		{"holds-constant", holdsConstant},
 		{"text-of-uuid", textOfUUID},
 		{"match-empty", matchEmpty},
