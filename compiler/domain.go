@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 
 	"github.com/rowfence/rowfence/sqlgen"
 )
@@ -194,6 +195,9 @@ func binary(place *big.Int) *big.Float {
 
 func (d decimals) at(place *big.Int) ast.Number {
 	f := binary(place)
+	if d.by != nil { // a result, which OPA compares by the text that it gives it
+		return builtins.FloatToNumber(f)
+	}
 	if f.IsInt() && f.MantExp(nil) <= mantissaBits {
 		return ast.Number(f.Text('f', 0))
 	}
