@@ -23,6 +23,8 @@ import (
 //     it meets the variable first, and two that it has not met yet may be anything.
 //   - A partial set that is compared as a whole is bound to a variable before: of one
 //     that is empty the checker knows no type, and it finds no match for that.
+//   - So is a set literal of variables alone that is compared with another: the checker
+//     knows no type of either, and finds no match. A negation of it would be dropped.
 //
 // Who reads the residual finds no variables of ours in comprehensions.
 
@@ -117,11 +119,63 @@ func (l *loosening) body(body ast.Body, bound ast.VarSet) ast.Body {
 				}
 			}
 		}
+		if e.IsEquality() && hasOpenSet(e.Operand(0)) && hasOpenSet(e.Operand(1)) {
+			for i, operand := range e.Operands() {
+				e.Terms.([]*ast.Term)[i+1] = l.bindSets(operand, e.Location, &out)
+			}
+		}
 		out.Append(e)
 		bound.Update(e.Vars(ast.SafetyCheckVisitorParams))
 	}
 	return out
 }
+
+// bindSets is a term with variables for the open sets in it, bound in the body before.
+func (l *loosening) bindSets(t *ast.Term, at *ast.Location, before *ast.Body) *ast.Term {
+	var bound ast.Value
+	switch v := t.Value.(type) {
+	case ast.Set:
+		if !isOpen(v) {
+			return t
+		}
+		name := ast.NewTerm(l.free("whole")).SetLocation(t.Location)
+		before.Append(ast.Equality.Expr(name, t).SetLocation(at))
+		return name
+	case *ast.Array:
+		all := make([]*ast.Term, v.Len())
+		for i := range all {
+			all[i] = l.bindSets(v.Elem(i), at, before)
+		}
+		bound = ast.NewArray(all...)
+	case ast.Object:
+		obj := ast.NewObject()
+		v.Foreach(func(k, x *ast.Term) { obj.Insert(k, l.bindSets(x, at, before)) })
+		bound = obj
+	default:
+		return t
+	}
+	return ast.NewTerm(bound).SetLocation(t.Location)
+}
+
+// hasOpenSet reports whether a term of variables and constants is, or has in it, an open
+// set.
+func hasOpenSet(t *ast.Term) bool {
+	open, plain := false, true
+	ast.WalkTerms(t, func(t *ast.Term) bool {
+		switch v := t.Value.(type) {
+		case ast.Set:
+			open = open || isOpen(v)
+		case *ast.Array, ast.Object, ast.Var, ast.String, ast.Number, ast.Boolean, ast.Null:
+		default:
+			plain = false
+		}
+		return false
+	})
+	return open && plain
+}
+
+// isOpen reports whether no element of a set is constant.
+func isOpen(s ast.Set) bool { return s.Len() > 0 && !s.Until((*ast.Term).IsGround) }
 
 func (l *loosening) free(name ast.Var) ast.Var {
 	free := name
