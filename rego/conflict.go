@@ -170,7 +170,7 @@ func mayConflict(rules []*ast.Rule, exclusive func(a, b *ast.Rule) bool) bool {
 		if len(a.Head.Ref()) > len(a.Head.Ref().GroundPrefix()) {
 			return true // an object: its keys are not looked at
 		}
-		if !ast.IsConstant(a.Head.Value.Value) && loops(a) {
+		if loops(a) {
 			return true
 		}
 		for _, b := range rules[i+1:] {
@@ -186,12 +186,16 @@ func sameValue(a, b *ast.Rule) bool {
 	return ast.IsConstant(a.Head.Value.Value) && a.Head.Value.Equal(b.Head.Value)
 }
 
-// loops reports whether the body of a rule may have several solutions: a reference in it
-// has a variable beside its head that does not have its value from elsewhere, or it calls
-// a builtin of several results. What loops inside a comprehension makes one value.
+// loops reports whether one definition may have several values: the value is not the same
+// in all solutions of its body, of which there may be several. A reference in the body has
+// a variable beside its head that does not have its value from elsewhere, or it calls a
+// builtin of several results. What loops inside a comprehension makes one value.
 func loops(r *ast.Rule) bool {
 	found := false
-	names := FactsOf(r).names
+	facts := FactsOf(r)
+	if _, ok := facts.name(r.Head.Value); ok {
+		return false
+	}
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case *ast.ArrayComprehension, *ast.SetComprehension, *ast.ObjectComprehension, *ast.Every, *ast.Not:
@@ -205,7 +209,7 @@ func loops(r *ast.Rule) bool {
 		case ast.Ref:
 			for _, t := range x[1:] {
 				v, isVar := t.Value.(ast.Var)
-				found = found || isVar && names[v] == ""
+				found = found || isVar && facts.names[v] == ""
 			}
 		}
 		return found
