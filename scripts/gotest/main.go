@@ -58,7 +58,8 @@ func run(s *summary, args []string) error {
 	if len(args) > 1 && args[0] == "-C" {
 		dir, args = args[1], args[2:]
 	}
-	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
+	// go's own limit of ten minutes is for a machine that does nothing else
+	cmd := exec.Command("go", append([]string{"test", "-json", "-timeout", "30m"}, args...)...)
 	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
