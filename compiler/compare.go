@@ -112,6 +112,9 @@ func compareKnown(op sqlgen.Op, x scalar, v ast.Value) sqlgen.Predicate {
 	case ast.Boolean:
 		return compareBool(op, x.e, bool(v))
 	case ast.Number:
+		if readsElement(x.e) && (op == sqlgen.EQ || op == sqlgen.NE) {
+			checkHashed(x, v)
+		}
 		return compareNumber(op, x, v)
 	case ast.String:
 		if op != sqlgen.EQ && op != sqlgen.NE {
@@ -244,6 +247,9 @@ func compareJSON(op sqlgen.Op, x jsonValue, b operand) sqlgen.Predicate {
 	if op == sqlgen.EQ || op == sqlgen.NE {
 		switch y := b.(type) {
 		case known:
+			if readsElement(x.e) { // which OPA's index of rules looks for by its hash
+				checkHashed(x, y.v)
+			}
 			lit, ok := jsonLiteral(y.v)
 			if !ok {
 				return sqlgen.Const(op == sqlgen.NE)
@@ -259,6 +265,17 @@ func compareJSON(op sqlgen.Op, x jsonValue, b operand) sqlgen.Predicate {
 		return compareCollections(op, x, b)
 	}
 	return orderJSON(op, x, b)
+}
+
+// readsElement reports whether an expression reads an element that a loop goes through.
+func readsElement(e sqlgen.Expr) bool {
+	found := false
+	sqlgen.RewriteExpr(e, func(part sqlgen.Expr) sqlgen.Expr {
+		c, ok := part.(sqlgen.Column)
+		found = found || ok && c.Table != ""
+		return part
+	})
+	return found
 }
 
 var jsonTypes = [...]string{"null", "boolean", "number", "string", "array", "object"}

@@ -95,6 +95,7 @@ var unfaithfulErrors = map[rego.Unfaithful]struct {
 }{
 	rego.MayConflict:      {CodeConflict, "write its definitions as one, with else, or with different constants as arguments"},
 	rego.RowKey:           {CodeExpression, "use constant keys, or an object comprehension"},
+	rego.IndexedMember:    {CodeExpression, "compare with the constant first, and look for the variable in the document after that"},
 	rego.ReplacedFunction: {CodeWith, "call the other function, or put the value into the input"},
 	rego.ArrayIndex:       {CodeReference, "bind the element to a variable before the negation, or use an object"},
 }

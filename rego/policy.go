@@ -253,7 +253,7 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	}
 	q.negations = p.negations()
 	q.functions = conflicting(p.desugared)
-	q.refusals = slices.Concat(p.indexes(), p.mocks(), p.rowKeys())
+	q.refusals = slices.Concat(q.indexedMembers(), p.indexes(), p.mocks(), p.rowKeys())
 	if err := q.probe(ctx, func(body ast.Body) []func(*rego.Rego) { return p.options(p.desugared, body) }); err != nil {
 		return nil, err
 	}

@@ -26,6 +26,10 @@ const (
 	// RowKey: an object literal with a key that may depend on the row. It is taken for
 	// an object without that key where it is compared or looked into.
 	RowKey
+	// IndexedMember: a variable that is looked for in a document and compared with a
+	// constant after that. The index of rules, which full evaluation asks, passes over
+	// rules that hold.
+	IndexedMember
 )
 
 // UnfaithfulError refuses a policy that has such a place.
@@ -41,17 +45,18 @@ func (e *UnfaithfulError) Error() string { return e.text }
 
 // A refusal is an error that holds only where what it is about reads an unknown.
 type refusal struct {
-	reads []ast.Ref
-	array ast.Ref // what the input has there must lead to an array; nil where that is known
-	keys  int     // so many keys on
-	err   *UnfaithfulError
+	always bool // it holds whatever is read
+	reads  []ast.Ref
+	array  ast.Ref // what the input has there must lead to an array; nil where that is known
+	keys   int     // so many keys on
+	err    *UnfaithfulError
 }
 
 func (r refusal) dependsOn(unknowns []ast.Ref, input ast.Value) bool {
 	if r.array != nil && !leadsToArray(input, r.array[1:], r.keys) {
 		return false
 	}
-	return overlap(r.reads, unknowns)
+	return r.always || overlap(r.reads, unknowns)
 }
 
 // rowKeys are the object literals with keys that are no constants.

@@ -39,7 +39,7 @@ func TestThousandOrganizations(t *testing.T) {
 
 	list, listArgs, ok := postgres.AuditLogsStatement(filter, everything, auditquery.Page{Limit: 25})
 	require.True(t, ok)
-	count, countArgs, ok := auditquery.CappedCount("audit_logs", filter, everything, countCap)
+	count, countArgs, ok := auditquery.CappedCount(auditquery.AuditLogs(), filter, everything, countCap)
 	require.True(t, ok)
 	for name, statement := range map[string]struct {
 		sql  string
