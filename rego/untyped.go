@@ -26,6 +26,10 @@ import (
 //   - So is a set literal of variables alone that is compared with another: the checker
 //     knows no type of either, and finds no match. A negation of it would be dropped.
 //
+//   - A negated equality with a key or an element of what the body makes itself, such as
+//     the place in an array comprehension, is the builtin function instead: a unification
+//     has no match of a number with a text, and the negation of it would be dropped.
+//
 // Who reads the residual finds no variables of ours in comprehensions.
 
 // untyped are OPA's capabilities with builtins that take and return anything.
@@ -72,14 +76,68 @@ type loosening struct {
 	compiler *ast.Compiler
 	names    ast.VarSet // that are taken
 	declared int        // variables of ours, so far
+	ours     ast.VarSet // keys and elements of what bodies make
+}
+
+// made notes the variables of a body that are keys or elements of a value that a
+// variable has: the checker may know their types.
+func (l *loosening) made(body ast.Body) {
+	if l.ours == nil {
+		l.ours = ast.NewVarSet()
+	}
+	isOfLocal := func(v ast.Value) bool {
+		ref, ok := v.(ast.Ref)
+		return ok && !ast.RootDocumentNames.Contains(ref[0])
+	}
+	ast.WalkRefs(body, func(ref ast.Ref) bool {
+		if isOfLocal(ref) {
+			for _, key := range ref[1:] {
+				if v, ok := key.Value.(ast.Var); ok {
+					l.ours.Add(v)
+				}
+			}
+		}
+		return false
+	})
+	for before := -1; before < len(l.ours); {
+		before = len(l.ours)
+		ast.WalkExprs(body, func(e *ast.Expr) bool {
+			if !e.IsEquality() {
+				return false
+			}
+			for i, operand := range e.Operands() {
+				v, ok := operand.Value.(ast.Var)
+				if other := e.Operand(1 - i); ok && (isOfLocal(other.Value) || l.isMade(other)) {
+					l.ours.Add(v)
+				}
+			}
+			return false
+		})
+	}
+}
+
+// isMade reports whether a term is such a variable, or reads such a value.
+func (l *loosening) isMade(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Var:
+		return l.ours.Contains(v)
+	case ast.Ref:
+		return !ast.RootDocumentNames.Contains(v[0])
+	default:
+		return false
+	}
 }
 
 // body binds the partial sets that are compared as a whole, in a body and in those
 // inside of it. Some variables have a value before.
 func (l *loosening) body(body ast.Body, bound ast.VarSet) ast.Body {
 	bound = bound.Copy()
+	l.made(body)
 	var out ast.Body
 	for _, e := range body {
+		if e.Negated && e.IsEquality() && slices.ContainsFunc(e.Operands(), l.isMade) {
+			e.Terms.([]*ast.Term)[0] = ast.NewTerm(ast.Equal.Ref()).SetLocation(e.Location)
+		}
 		inside := bound.Copy()
 		inside.Update(e.Vars(ast.SafetyCheckVisitorParams))
 		ast.NewGenericVisitor(func(x any) bool {
