@@ -11,6 +11,7 @@ type Function struct {
 	nulls    nulls
 	between  string // instead of a template: the operator between any number of arguments
 	byBytes  bool   // the template says by which collation its text compares: by bytes
+	doubles  bool   // PostgreSQL has it of doubles, too, for which it takes an integer
 }
 
 // nulls says when a call is NULL.
@@ -171,10 +172,19 @@ func (r *renderer) apply(e Call) {
 			r.operand(e.Args[i])
 		} else {
 			r.argument(e.Args[i], i == first, alone, false)
+			r.keepNumeric(e, i)
 		}
 		template = after
 	}
 	r.WriteString(template)
+}
+
+// keepNumeric says that a number is numeric where it is written out without a fraction.
+func (r *renderer) keepNumeric(e Call, i int) {
+	lit, known := e.Args[i].(Literal)
+	if _, written := r.binder.(inline); written && known && e.Of.doubles && lit.Type.Kind == KindNumeric && !strings.ContainsAny(lit.plain(), ".eE") {
+		r.WriteString("::numeric")
+	}
 }
 
 func (r *renderer) argument(arg Expr, byItsBytes, alone, typeKnown bool) {

@@ -10,9 +10,9 @@ var (
 	// Abs is a numeric without its sign.
 	Abs = &Function{name: "abs", template: "abs($1)", result: Type{Kind: KindNumeric}}
 	// Sign is -1, 0 or 1.
-	Sign = &Function{name: "sign", template: "sign($1)", result: Type{Kind: KindNumeric}}
+	Sign = &Function{name: "sign", template: "sign($1)", result: Type{Kind: KindNumeric}, doubles: true}
 	// Trunc is a numeric without its fraction.
-	Trunc = &Function{name: "trunc", template: "trunc($1)", result: Type{Kind: KindNumeric}}
+	Trunc = &Function{name: "trunc", template: "trunc($1)", result: Type{Kind: KindNumeric}, doubles: true}
 
 	// Rem is the remainder of a division, with the sign of its first argument. The
 	// second is a literal that is not 0.

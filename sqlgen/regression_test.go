@@ -53,6 +53,7 @@ func TestRegressions(t *testing.T) {
 		"a question mark in a name":              Eq(name, String("?")),
 		"an argument at places of several types": And{Or{Eq(i, Int(404)), Eq(Column{"t", "user", Type{Kind: KindInt}, true}, Int(404))}, Not{Eq(JSONGet{j, Int(404)}, JSON("1"))}},
 		"an argument before itself":              Compare{LE, Int(2), Length{Apply(SliceArray, j, Int(0), Int(2))}},
+		"the sign of a number written out":       Compare{GE, Apply(Times, ToNumeric{i}, Apply(Sign, Number("2"))), Number("0.99999999999999999997")},
 		"hostile members":                        Member{s, names(String(`\`), String("'"), String("NULL"), String("a,b"), String(""), String(`"`))},
 		"uuid members":                           Member{u, ListOf(u.Type, []Literal{UUID(uuidPool[0]), UUID(uuidPool[1])})},
 		"no NULL beside the order of an array":   Not{Member{s, array}},
