@@ -100,14 +100,9 @@ func lift(modules map[string]string, input map[string]any, only int) (*lifted, i
 			key := fmt.Sprintf("c%d", count)
 			ref := ast.InputRootRef.Append(ast.StringTerm("constants")).Append(ast.StringTerm(key))
 			constants[key] = v
-			if set || count%3 == 0 {
-				from := ref
+			if rule := derivedRule(key, ref, v, set, count); rule != "" {
 				ref = ast.DefaultRootRef.Append(ast.StringTerm("derived")).Append(ast.StringTerm(key))
-				value := from.String()
-				if set {
-					value = fmt.Sprintf("{x | some x in %v}", from)
-				}
-				derived += fmt.Sprintf("\n%s := %s\n", key, value)
+				derived += rule + "\n"
 			}
 			l.param(ref, v, set)
 			return ast.NewTerm(ref)
@@ -130,14 +125,45 @@ func lift(modules map[string]string, input map[string]any, only int) (*lifted, i
 	return l, count, nil
 }
 
+// derivedRule is a rule that says what stands at a place of the input, in one form or
+// another; some are undefined, which tells another thing of the row, and of OPA. It is
+// empty where the place itself is to be the parameter.
+func derivedRule(key string, from ast.Ref, v any, set bool, turn int) string {
+	if set {
+		return []string{
+			fmt.Sprintf("%s := {x | some x in %v}", key, from),
+			fmt.Sprintf("%s contains x if some x in %v", key, from),
+			fmt.Sprintf("%s := {x | some x in %v} if count(%[2]v) == 7", key, from), // undefined
+			fmt.Sprintf("%s contains x if { some x in %v; not x == \"\" }\n%[1]s contains \"b\" if count(%[2]v) == 0", key, from),
+		}[turn%4]
+	}
+	if _, truth := v.(bool); truth && turn%2 == 0 {
+		return []string{
+			fmt.Sprintf("%s if %v", key, from), // undefined rather than false
+			fmt.Sprintf("default %s := false\n%[1]s if %v", key, from),
+			fmt.Sprintf("%s := %v == true", key, from),
+		}[turn/2%3]
+	}
+	switch turn % 7 {
+	case 2:
+		return fmt.Sprintf("%s := %v", key, from)
+	case 3:
+		return fmt.Sprintf("%s := 1 if input.nothing\nelse := %v", key, from)
+	case 4:
+		return fmt.Sprintf("%s := %v if input.nothing", key, from) // undefined
+	case 5:
+		return fmt.Sprintf("%s := x if { some x in [%v] }", key, from)
+	default:
+		return ""
+	}
+}
+
 // liftIn replaces the constants that stand in the expressions of a body.
 func liftIn(body ast.Body, replace func(*ast.Term) *ast.Term) {
 	for _, e := range body {
 		switch terms := e.Terms.(type) {
 		case []*ast.Term:
-			for i, t := range terms[1:] {
-				terms[i+1] = replace(t)
-			}
+			liftArgs(terms, replace)
 		case *ast.Every:
 			terms.Domain = replace(terms.Domain)
 			liftIn(terms.Body, replace)
@@ -145,7 +171,19 @@ func liftIn(body ast.Body, replace func(*ast.Term) *ast.Term) {
 	}
 }
 
-// liftable are the values that may be parameters: scalars, and sets of texts.
+// liftArgs replaces the constants among the arguments of a call, and of the calls in it.
+func liftArgs(call []*ast.Term, replace func(*ast.Term) *ast.Term) {
+	for i, t := range call[1:] {
+		if inner, ok := t.Value.(ast.Call); ok {
+			liftArgs(inner, replace)
+			continue
+		}
+		call[i+1] = replace(t)
+	}
+}
+
+// liftable are the values that may be parameters: scalars, sets of texts or integers, and
+// arrays and objects.
 func liftable(v ast.Value) (plain any, set, ok bool) {
 	switch v := v.(type) {
 	case ast.String:
@@ -155,13 +193,15 @@ func liftable(v ast.Value) (plain any, set, ok bool) {
 	case ast.Number:
 		return json.Number(v), false, true
 	case ast.Set:
-		all := []any{}
-		texts := !v.Until(func(t *ast.Term) bool {
-			s, ok := t.Value.(ast.String)
-			all = append(all, string(s))
-			return !ok
-		})
-		return all, true, texts
+		all, err := ast.JSON(v)
+		elems, _ := all.([]any)
+		return all, true, err == nil && v.IsGround() && elementType(elems) != ""
+	case *ast.Array, ast.Object:
+		if !v.IsGround() || !ast.IsConstant(v) {
+			return nil, false, false
+		}
+		plain, err := ast.JSON(v)
+		return plain, false, err == nil
 	default:
 		return nil, false, false
 	}
@@ -182,10 +222,12 @@ func (l *lifted) param(path ast.Ref, v any, set bool) {
 			name = "int"
 		}
 	case []any:
-		name = "text[]"
-		if slices.ContainsFunc(v, func(e any) bool { _, ok := e.(string); return !ok }) {
-			return
+		name = "jsonb"
+		if elem := elementType(v); elem != "" {
+			name = elem + "[]"
 		}
+	case map[string]any:
+		name = "jsonb"
 	default:
 		return
 	}
@@ -194,6 +236,27 @@ func (l *lifted) param(path ast.Ref, v any, set bool) {
 		panic(err)
 	}
 	l.params = append(l.params, compiler.Param{Path: path, Type: t, Set: set})
+}
+
+// elementType is the type of all elements of a list; "" where they have none in common.
+func elementType(elems []any) string {
+	all := func(is func(any) bool) bool {
+		return !slices.ContainsFunc(elems, func(e any) bool { return !is(e) })
+	}
+	switch {
+	case all(func(e any) bool { _, ok := e.(string); return ok }):
+		return "text"
+	case all(func(e any) bool {
+		n, ok := e.(json.Number)
+		_, err := n.Int64()
+		return ok && err == nil
+	}):
+		return "int"
+	case all(func(e any) bool { _, ok := e.(bool); return ok }):
+		return "bool"
+	default:
+		return ""
+	}
 }
 
 // on is the resource with the policy's parameters.
@@ -285,7 +348,7 @@ func TestTemplates(t *testing.T) {
 	eachConstruct(t, func(t *testing.T, file conformance.File) {
 		turn++
 		for _, v := range variants(file) { // each convention in its turn, of NULL
-			if v.notNull || v.negation == "in place" || v.convention != conventions[turn%len(conventions)] {
+			if v.notNull || v.convention != conventions[turn%len(conventions)] {
 				continue
 			}
 			if _, err := f.check(v, file); err != nil {
