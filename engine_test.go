@@ -488,3 +488,21 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	runtime.KeepAlive(e)
 }
+
+// A condition that a parameter's type settles holds only for values of the type: they
+// are looked at, although nothing of the condition is left.
+func TestTypeThatSettlesACondition(t *testing.T) {
+	e := newEngine(t, rowfence.Config{
+		Policies: fstest.MapFS{"authz.rego": {Data: []byte("package authz\n\nallow if {\n\tinput.object.owner != \"\"\n\tlevel < \"a\"\n}\n\nlevel := input.subject.level")}},
+		Schema:   []byte("params: {data.authz.level: int}\nresources: {log: {table: logs, fields: {owner: {column: owner, type: text, not_null: true}}}}"),
+	})
+	f, err := e.Filter(t.Context(), subject(map[string]any{"level": 7}), "read", "log")
+	require.NoError(t, err)
+	require.Equal(t, "owner <> ''", f.Inline())
+	f, err = e.Filter(t.Context(), subject(map[string]any{"level": "z"}), "read", "log")
+	require.Equal(t, "RF4002", string(rowfence.Errors(err)[0].Code))
+	require.Equal(t, "FALSE", f.Inline())
+	f, err = e.Filter(t.Context(), subject(map[string]any{}), "read", "log") // undefined
+	require.NoError(t, err)
+	require.Equal(t, "FALSE", f.Inline())
+}

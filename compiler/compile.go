@@ -54,7 +54,6 @@ func (p *Plan) Explain(ctx context.Context, input any, trace func(sqlgen.Step)) 
 	if err != nil {
 		return nil, err
 	}
-	t.prepare(t.Predicate)
 	value, err := t.values(ctx, given)
 	if err != nil {
 		return nil, err
@@ -84,7 +83,6 @@ func (p *Plan) Filter(ctx context.Context, input any) (sqlgen.Filter, error) {
 	if err != nil {
 		return sqlgen.Never(), err
 	}
-	t.prepare(t.Predicate)
 	return t.filter(ctx, t.Predicate, given)
 }
 

@@ -27,6 +27,7 @@ type document struct {
 	unknowns []ast.Ref
 	names    map[string]bool // of the table and its columns
 	rules    []*Param        // that are parameters
+	asked    map[*Param]bool // of them, those whose value the translation reads
 }
 
 // isTaken reports whether the resource's table, or a column of it, has the name.
@@ -46,7 +47,7 @@ func (d *document) derived(ref ast.Ref) *Param {
 // has at the references reads: what the input says where a field or parameter stands
 // does not count. Other parts of the input below the root stay known.
 func newDocument(r *Resource, input ast.Object, reads []ast.Ref) (*document, error) {
-	d := &document{names: map[string]bool{baseName(r.Table): true}}
+	d := &document{names: map[string]bool{baseName(r.Table): true}, asked: map[*Param]bool{}}
 	paths := make([]ast.Ref, len(reads))
 	for i, ref := range reads {
 		paths[i] = ref[1:]

@@ -196,6 +196,7 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 		return t.path(rest, []found{{s, t.vars[name]}})
 	}
 	if p := t.doc.derived(resolved); p != nil {
+		t.doc.asked[p] = true
 		return t.path(resolved[len(p.Path):], []found{{s, t.derivedValue(p)}})
 	}
 	if t.residual.Mixed(resolved) {

@@ -121,7 +121,7 @@ type Template struct {
 	plan       *Plan
 	simplified sqlgen.Predicate
 	derivation *rego.Derivation
-	derived    []*Param // that the predicate mentions
+	derived    []*Param // that are evaluated for each subject
 }
 
 // Template makes the template for an input. What the input says in the place of
@@ -139,7 +139,6 @@ func (p *Plan) Template(ctx context.Context, input any) (*Template, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("simplifying: %w", err)
 	}
-	t.prepare(t.simplified)
 	return t, nil
 }
 
@@ -159,21 +158,19 @@ func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error
 	if err != nil {
 		return nil, err
 	}
-	return &Template{Residual: residual, Predicate: pred, plan: p}, nil
+	t := &Template{Residual: residual, Predicate: pred, plan: p}
+	t.prepare(doc)
+	return t, nil
 }
 
-// prepare prepares the evaluation of the derived parameters that a predicate mentions,
-// and of those of which an error would allow nothing.
-func (t *Template) prepare(pred sqlgen.Predicate) {
-	names := map[string]bool{}
-	for _, p := range sqlgen.Params(pred) {
-		names[p.Name] = true
-	}
+// prepare prepares the evaluation of the derived parameters that the translation read,
+// and of those of which an error would allow nothing. Also those that no condition is
+// left of: that their values have the parameters' types is what settled it.
+func (t *Template) prepare(doc *document) {
 	var refs []ast.Ref
-	for i := range t.plan.resource.Params {
-		p := &t.plan.resource.Params[i]
-		stops := t.plan.stops[p.name()] && pred != sqlgen.Predicate(sqlgen.False)
-		if p.Derived() && (stops || names[p.name()] || names[p.definedName()]) {
+	for _, p := range doc.rules {
+		stops := t.plan.stops[p.name()] && t.Predicate != sqlgen.Predicate(sqlgen.False)
+		if stops || doc.asked[p] {
 			t.derived = append(t.derived, p)
 			refs = append(refs, p.Path)
 		}

@@ -116,6 +116,31 @@ func (l *loosening) made(body ast.Body) {
 	}
 }
 
+// asCall is a negated equality as a negated call. A call has no references for operands:
+// they are bound before it, inside the negation, where they may be undefined.
+func (l *loosening) asCall(e *ast.Expr) *ast.Expr {
+	var inside ast.Body
+	operands := make([]*ast.Term, 2)
+	for i, operand := range e.Operands() {
+		operands[i] = operand
+		switch operand.Value.(type) {
+		case ast.Var, ast.Null, ast.Boolean, ast.Number, ast.String:
+			continue
+		}
+		operands[i] = ast.NewTerm(l.free("operand")).SetLocation(operand.Location)
+		inside.Append(ast.Equality.Expr(operands[i], operand).SetLocation(e.Location))
+	}
+	call := ast.Equal.Expr(operands...).SetLocation(e.Location)
+	if len(inside) == 0 {
+		call.Negated = true
+		return call
+	}
+	inside.Append(call)
+	not := ast.NewNot(inside...)
+	not.Location = e.Location
+	return ast.NewExpr(not).SetLocation(e.Location)
+}
+
 // isMade reports whether a term is such a variable, or reads such a value.
 func (l *loosening) isMade(t *ast.Term) bool {
 	switch v := t.Value.(type) {
@@ -136,7 +161,7 @@ func (l *loosening) body(body ast.Body, bound ast.VarSet) ast.Body {
 	var out ast.Body
 	for _, e := range body {
 		if e.Negated && e.IsEquality() && slices.ContainsFunc(e.Operands(), l.isMade) {
-			e.Terms.([]*ast.Term)[0] = ast.NewTerm(ast.Equal.Ref()).SetLocation(e.Location)
+			e = l.asCall(e)
 		}
 		inside := bound.Copy()
 		inside.Update(e.Vars(ast.SafetyCheckVisitorParams))
