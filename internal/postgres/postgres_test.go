@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -59,7 +61,9 @@ func TestMigrateOnceFromSeveralServers(t *testing.T) {
 	require.NoError(t, err)
 	versions, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 	require.NoError(t, err)
-	require.Equal(t, []int64{1, 2, 3, 4, 5, 6}, versions)
+	files, err := filepath.Glob("migrations/*.sql")
+	require.NoError(t, err)
+	require.Len(t, versions, len(files))
 	require.NoError(t, postgres.NewDB(pool).Ready(t.Context()))
 }
 
@@ -69,7 +73,8 @@ func TestReadySaysWhatIsMissing(t *testing.T) {
 	require.ErrorContains(t, db.Ready(t.Context()), "database's version")
 	require.NoError(t, postgres.Migrate(t.Context(), pool, discard))
 	require.NoError(t, db.Ready(t.Context()))
-	_, err := pool.Exec(t.Context(), "DELETE FROM goose_db_version WHERE version_id = 6")
-	require.NoError(t, err)
-	require.ErrorContains(t, db.Ready(t.Context()), "the database has migration 5, this server needs 6")
+	var last int
+	require.NoError(t, pool.QueryRow(t.Context(), `DELETE FROM goose_db_version
+		WHERE version_id = (SELECT max(version_id) FROM goose_db_version) RETURNING version_id`).Scan(&last))
+	require.ErrorContains(t, db.Ready(t.Context()), fmt.Sprintf("this server needs %d", last))
 }
