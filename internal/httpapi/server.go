@@ -48,11 +48,11 @@ const (
 	defaultTimeout      = 15 * time.Second
 	defaultCountTimeout = time.Second
 	readyTimeout        = 2 * time.Second
-	// No request of the API has a body.
+	// No request of the API has a body, but those that write events.
 	maxBodyBytes = 64 << 10
 )
 
-// Config is what a handler needs. All but the timeouts is required.
+// Config is what a handler needs. All but the timeouts and what takes events is required.
 type Config struct {
 	Store      Store
 	Authorizer Authorizer
@@ -63,6 +63,11 @@ type Config struct {
 	// CountTimeout is for a count, which is a lower bound then; 0 means a second. A
 	// count to the end may take eight times as long.
 	CountTimeout time.Duration
+
+	// Ingester takes the events that clients may write, as Decider decides. Without
+	// one there are no routes for them.
+	Ingester Ingester
+	Decider  Decider
 }
 
 type server struct {
@@ -92,6 +97,9 @@ func New(c Config) http.Handler {
 	get("/readyz", s.ready)
 	get("/api/v2/audit", s.authenticated(search(s, s.auditLogs())))
 	get("/api/v2/connectionlog", s.authenticated(search(s, s.connectionLogs())))
+	if c.Ingester != nil {
+		s.acceptEvents(mux, &intake{ingester: c.Ingester, decider: c.Decider})
+	}
 	mux.Handle("/", s.handle(notFound))
 	return s.identified(s.logged(s.recovered(s.bounded(s.routed(mux)))))
 }

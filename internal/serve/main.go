@@ -20,6 +20,7 @@ import (
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/demo"
 	"github.com/rowfence/rowfence/internal/httpapi"
+	"github.com/rowfence/rowfence/internal/ingest"
 	"github.com/rowfence/rowfence/internal/pglocal"
 	"github.com/rowfence/rowfence/internal/postgres"
 	"github.com/rowfence/rowfence/policies"
@@ -151,10 +152,12 @@ func (m *Main) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer pool.Close()
-	handler, err := m.prepare(ctx, pool)
+	handler, queue, err := m.prepare(ctx, pool)
 	if err != nil {
 		return m.unlessStopped(ctx, err)
 	}
+	// After the requests, whose events are written by then.
+	defer func() { err = errors.Join(err, m.flush(queue)) }()
 	m.addr = listener.Addr().String()
 	m.log.InfoContext(ctx, "listening", "address", m.addr)
 	m.introduce()
@@ -189,17 +192,18 @@ func (m *Main) database(ctx context.Context) (url string, closing func() error, 
 	return server.URL(), server.Close, nil
 }
 
-// prepare brings the database up to date and makes the handler of requests.
-func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, error) {
+// prepare brings the database up to date and makes the handler of requests, and the
+// queue of the events that it takes.
+func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, *ingest.Queue, error) {
 	if err := m.connect(ctx, pool); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := postgres.Migrate(ctx, pool, m.log); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if m.config.Demo {
 		if err := m.loadDemo(ctx, pool); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	engine, err := rowfence.New(ctx, rowfence.Config{
@@ -208,18 +212,37 @@ func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, e
 		Query:    policies.Entrypoint,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("compiling the bundled policy: %w", err)
+		return nil, nil, fmt.Errorf("compiling the bundled policy: %w", err)
 	}
-	store := postgres.NewDB(pool)
-	key, err := store.Key(ctx, cursorKey)
+	db := postgres.NewDB(pool)
+	key, err := db.Key(ctx, cursorKey)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cursors, err := auditquery.NewCursors(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return httpapi.New(httpapi.Config{Store: store, Authorizer: engine, Cursors: cursors, Log: m.log}), nil
+	queue := ingest.NewQueue(db, ingest.Options{})
+	return httpapi.New(httpapi.Config{
+		Store: db, Authorizer: engine, Cursors: cursors, Log: m.log, Decider: engine, Ingester: events{queue, db},
+	}), queue, nil
+}
+
+// events is where events go, and what is known of them.
+type events struct {
+	*ingest.Queue
+	*postgres.DB
+}
+
+// flush writes what is left of the events whose clients did not wait.
+func (m *Main) flush(queue *ingest.Queue) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := queue.Close(ctx); err != nil {
+		return fmt.Errorf("writing the last events: %w", err)
+	}
+	return nil
 }
 
 // connect waits until the database answers.
