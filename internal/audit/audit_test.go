@@ -33,7 +33,37 @@ func TestDescription(t *testing.T) {
 		{"close", "workspace_app", 200, "{user} closed the workspace app {target}"},
 	} {
 		l := audit.Log{Action: c.action, ResourceType: c.resource, StatusCode: c.status}
+		if c.resource == "git_ssh_key" {
+			l.KindName = "git SSH key"
+		}
 		require.Equal(t, c.want, l.Description())
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	id := uuid.MustParse("00000000-0000-0000-0000-00000000000a")
+	for _, c := range []struct {
+		log      audit.Log
+		resource audit.Resource
+		want     string
+	}{
+		{audit.Log{ResourceID: id}, audit.Resource{LinkTemplate: "/@{owner}/{name}", Owner: "ann", Name: "a b/c?d"}, "/@ann/a%20b%2Fc%3Fd"},
+		{audit.Log{ResourceID: id}, audit.Resource{LinkTemplate: "/@{owner}/{name}", Name: "dev"}, ""},
+		{audit.Log{ResourceID: id, ResourceTarget: "a&b"}, audit.Resource{LinkTemplate: "/users?filter={name}&x={id}"}, "/users?filter=a%26b&x=" + id.String()},
+		{audit.Log{ResourceID: id, Organization: &audit.Organization{Name: "a"}}, audit.Resource{LinkTemplate: "/o/{organization}/x"}, "/o/a/x"},
+		{audit.Log{ResourceID: id}, audit.Resource{LinkTemplate: "/{id}", Deleted: true}, ""},
+		{audit.Log{ResourceTarget: "x"}, audit.Resource{LinkTemplate: "/{name}"}, ""},
+		{audit.Log{ResourceID: id, ResourceLink: "/own"}, audit.Resource{LinkTemplate: "/{id}"}, "/own"},
+		{audit.Log{ResourceID: id}, audit.Resource{LinkTemplate: "/{id"}, ""},
+		{audit.Log{ResourceID: id}, audit.Resource{LinkTemplate: "/{what}"}, ""},
+		{audit.Log{ResourceID: id}, audit.Resource{}, ""},
+	} {
+		c.resource.KindName, c.resource.Icon = "thing", "/i"
+		c.log.Describe(c.resource)
+		require.Equal(t, c.want, c.log.ResourceLink, c)
+		require.Equal(t, c.resource.Deleted, c.log.IsDeleted)
+		require.Equal(t, "/i", c.log.ResourceIcon)
+		require.Equal(t, "thing", c.log.KindName)
 	}
 }
 

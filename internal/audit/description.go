@@ -15,15 +15,6 @@ var irregular = map[string]string{
 	"request_password_reset": "password reset requested",
 }
 
-// friendly has the resource types that are not called by their words.
-var friendly = map[string]string{
-	"git_ssh_key":                "git SSH key",
-	"api_key":                    "API key",
-	"convert_login":              "login type conversion",
-	"oauth2_provider_app":        "OAuth2 app",
-	"oauth2_provider_app_secret": "OAuth2 app secret",
-}
-
 // Description is a sentence on the row, with {user} and {target} for the page to
 // fill in.
 func (l Log) Description() string {
@@ -48,7 +39,7 @@ func (l Log) Description() string {
 	case reset:
 		b.WriteString(" for")
 	default:
-		b.WriteString(" the " + resourceName(l.ResourceType))
+		b.WriteString(" the " + l.resourceName())
 	}
 	// The name of an SSH key is long and says nothing.
 	if l.ResourceType != "git_ssh_key" {
@@ -67,11 +58,11 @@ func past(action string) string {
 	return words(action) + "ed"
 }
 
-func resourceName(resourceType string) string {
-	if name, ok := friendly[resourceType]; ok {
-		return name
+func (l Log) resourceName() string {
+	if l.KindName != "" {
+		return l.KindName
 	}
-	return words(resourceType)
+	return words(l.ResourceType)
 }
 
 func words(name string) string { return strings.ReplaceAll(name, "_", " ") }

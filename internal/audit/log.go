@@ -25,6 +25,8 @@ type Log struct {
 	ResourceTarget   string
 	ResourceIcon     string
 	ResourceLink     string
+	KindName         string // the kind of resource, as it stands in a sentence; "" is unknown
+	IsDeleted        bool   // the resource is
 	Action           string
 	Diff             Diff
 	StatusCode       int

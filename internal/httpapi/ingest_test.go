@@ -259,6 +259,41 @@ func TestServicesAddKinds(t *testing.T) {
 	require.Equal(t, http.StatusCreated, post(a, auditEvents, "writer", invoice).Code)
 }
 
+func TestPagesAreDescribed(t *testing.T) {
+	a := newIngestAPI(t)
+	a.exec(t, "DELETE FROM audit_logs")
+	body := fmt.Sprintf(`[
+		{"time": "2026-04-01T00:00:00Z", "resource_type": "workspace", "action": "create", "status_code": 201, "resource_id": "%[1]s", "resource_target": "old", "resource_owner_id": "%[2]s"},
+		{"time": "2026-04-02T00:00:00Z", "resource_type": "workspace", "action": "update", "status_code": 200, "resource_id": "%[1]s", "resource_target": "new name"},
+		{"time": "2026-04-03T00:00:00Z", "resource_type": "workspace", "action": "delete", "status_code": 403, "resource_id": "%[1]s", "resource_target": "new name"},
+		{"time": "2026-04-04T00:00:00Z", "resource_type": "document", "action": "delete", "status_code": 204, "resource_id": "%[1]s", "resource_target": "d"},
+		{"time": "2026-04-05T00:00:00Z", "resource_type": "invoice", "action": "open", "status_code": 200, "resource_id": "%[1]s"}]`, id(9), id(1))
+	a.exec(t, "INSERT INTO resource_kinds (name, display_name, link_template, icon) VALUES ('invoice', 'tax invoice', '/invoices/{id}', '/i.svg')")
+	w := post(a, auditEvents, "writer", body)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	var page struct {
+		Logs []struct {
+			ResourceLink string `json:"resource_link"`
+			ResourceIcon string `json:"resource_icon"`
+			IsDeleted    bool   `json:"is_deleted"`
+			Description  string
+		} `json:"audit_logs"`
+	}
+	w = request(a, http.MethodGet, "/api/v2/audit", "bob")
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &page))
+	require.Len(t, page.Logs, 5)
+	require.Equal(t, "{user} opened the tax invoice {target}", page.Logs[0].Description)
+	require.Equal(t, "/invoices/"+id(9).String(), page.Logs[0].ResourceLink)
+	require.Equal(t, "/i.svg", page.Logs[0].ResourceIcon)
+	require.True(t, page.Logs[1].IsDeleted)
+	require.Empty(t, page.Logs[1].ResourceLink)
+	require.Equal(t, "{user} unsuccessfully attempted to delete the workspace {target}", page.Logs[2].Description)
+	for _, l := range page.Logs[2:] {
+		require.False(t, l.IsDeleted)
+		require.Equal(t, "/@ann/new%20name", l.ResourceLink, "what it is called now")
+	}
+}
+
 // failing refuses what is submitted.
 type failing struct{ err error }
 

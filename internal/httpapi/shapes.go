@@ -83,6 +83,7 @@ func newAuditLog(l audit.Log) auditLog {
 		ResourceTarget:   l.ResourceTarget,
 		ResourceIcon:     l.ResourceIcon,
 		ResourceLink:     l.ResourceLink,
+		IsDeleted:        l.IsDeleted,
 		Action:           l.Action,
 		Diff:             l.Diff,
 		StatusCode:       l.StatusCode,

@@ -34,7 +34,7 @@ func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page 
 }
 
 // AuditLogs are the page's rows of those that are both authorized and found,
-// newest first, in two queries whatever their number.
+// newest first, in three queries whatever their number.
 func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, error) {
 	text, args, ok := AuditLogsStatement(authorized, search, page)
 	if !ok {
@@ -60,7 +60,7 @@ func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sq
 	for i := range logs {
 		logs[i].User = users[logs[i].UserID]
 	}
-	return logs, nil
+	return logs, db.describe(ctx, logs)
 }
 
 func scanAuditLog(row pgx.CollectableRow) (audit.Log, error) {

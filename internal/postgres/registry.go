@@ -124,3 +124,47 @@ func (db *DB) ResourceKinds(ctx context.Context, names []string) ([]string, erro
 	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return known, queryError(ctx, doing, err)
 }
+
+const resourcesOfLogs = `
+SELECT w.kind, w.id, coalesce(k.display_name, ''), coalesce(k.link_template, ''), coalesce(k.icon, ''),
+	coalesce(r.name, ''), coalesce(r.deleted, false), coalesce(u.username, '')
+FROM unnest($1::text[], $2::uuid[]) AS w(kind, id)
+LEFT JOIN resource_kinds AS k ON k.name = w.kind
+LEFT JOIN resources AS r ON r.kind = w.kind AND r.id = w.id
+LEFT JOIN users AS u ON u.id = r.owner_id`
+
+// describe adds to the logs what the registry knows of their resources, in one query.
+func (db *DB) describe(ctx context.Context, logs []audit.Log) error {
+	const doing = "loading the resources of audit logs"
+	byKey := map[resourceKey]audit.Resource{}
+	var kinds []string
+	var ids []pgtype.UUID
+	for _, l := range logs {
+		key := resourceKey{l.ResourceType, l.ResourceID}
+		if _, seen := byKey[key]; !seen {
+			byKey[key] = audit.Resource{}
+			// The zero UUID, where there is none, is no resource's.
+			kinds, ids = append(kinds, key.kind), append(ids, pgtype.UUID{Bytes: key.id, Valid: true})
+		}
+	}
+	if kinds == nil {
+		return nil
+	}
+	rows, err := db.pool.Query(ctx, resourcesOfLogs, kinds, ids)
+	if err != nil {
+		return queryError(ctx, doing, err)
+	}
+	var key resourceKey
+	var r audit.Resource
+	_, err = pgx.ForEachRow(rows, []any{&key.kind, &key.id, &r.KindName, &r.LinkTemplate, &r.Icon, &r.Name, &r.Deleted, &r.Owner}, func() error {
+		byKey[key] = r
+		return nil
+	})
+	if err != nil {
+		return queryError(ctx, doing, err)
+	}
+	for i := range logs {
+		logs[i].Describe(byKey[resourceKey{logs[i].ResourceType, logs[i].ResourceID}])
+	}
+	return nil
+}
