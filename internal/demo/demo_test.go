@@ -32,7 +32,7 @@ const rows = 3000
 var day = time.Date(2026, 4, 9, 0, 0, 0, 0, time.UTC)
 
 // names are the people's, in their order.
-var names = []string{"owner", "site-auditor", "org-auditor", "member", "scoped-token"}
+var names = []string{"owner", "site-auditor", "org-auditor", "member", "scoped-token", "ingester"}
 
 func migrated(t *testing.T) *pgxpool.Pool {
 	t.Helper()
@@ -101,7 +101,7 @@ func TestCounts(t *testing.T) {
 	require.Equal(t, rows, result.Rows)
 	require.Positive(t, result.Duration)
 	for table, want := range map[string]int{
-		"organizations": 50, "users": 500, "sessions": 5, "audit_logs": rows, "connection_logs": 10_000, "documents": 800,
+		"organizations": 50, "users": 501, "sessions": 6, "audit_logs": rows, "connection_logs": 10_000, "documents": 800,
 	} {
 		require.Equal(t, want, query[int](t, pool, "SELECT count(*) FROM "+table), table)
 	}
@@ -115,6 +115,8 @@ func TestCounts(t *testing.T) {
 		"failures":                 `SELECT count(*) BETWEEN 60 AND 300 FROM audit_logs WHERE status_code >= 400`,
 		"deleted users":            `SELECT count(*) BETWEEN 10 AND 60 FROM audit_logs WHERE NOT EXISTS (SELECT FROM users WHERE id = user_id) AND user_id IS NOT NULL`,
 		"a year":                   `SELECT min("time") >= '2025-04-09Z' AND min("time") < '2025-04-11Z' AND max("time") < '2026-04-09Z' AND max("time") > '2026-04-08Z' FROM audit_logs`,
+		"known sessions":           `SELECT (SELECT count(*) FROM connection_sessions) = (SELECT count(connection_id) FROM connection_logs)`,
+		"known resources":          `SELECT count(*) > 500 AND count(*) FILTER (WHERE deleted) > 0 FROM resources`,
 		"ongoing connections":      `SELECT count(*) > 0 FROM connection_logs WHERE connection_id IS NOT NULL AND disconnect_time IS NULL`,
 		"web connections":          `SELECT count(*) > 500 FROM connection_logs WHERE connection_id IS NULL AND slug_or_port IS NOT NULL AND code IS NOT NULL`,
 		"analyzed":                 `SELECT bool_and(reltuples >= 0) FROM pg_class WHERE relname = ANY('{audit_logs,users,documents}')`,
@@ -190,6 +192,11 @@ func TestMemberSeesDocumentsInEachWay(t *testing.T) {
 
 func TestLoadedDataAreKept(t *testing.T) {
 	pool, first := loaded(t, demo.Options{Rows: rows, Seed: 3, Now: day})
+	// An earlier version made no ingester.
+	_, err := pool.Exec(t.Context(), "DELETE FROM users WHERE username = 'ingester'")
+	require.NoError(t, err)
+	_, err = demo.Load(t.Context(), pool, demo.Options{Rows: rows, Seed: 3})
+	require.NoError(t, err)
 	before := digest(t, pool)
 	for _, test := range []struct {
 		name string
@@ -212,7 +219,7 @@ func TestLoadedDataAreKept(t *testing.T) {
 	}
 	require.Equal(t, before, digest(t, pool))
 
-	_, err := pool.Exec(t.Context(), "DELETE FROM sessions WHERE token_hash = $1", audit.TokenHash(first.People[3].Token))
+	_, err = pool.Exec(t.Context(), "DELETE FROM sessions WHERE token_hash = $1", audit.TokenHash(first.People[3].Token))
 	require.NoError(t, err)
 	_, err = demo.Load(t.Context(), pool, demo.Options{Rows: rows, Seed: 3})
 	require.ErrorContains(t, err, "no session of member")

@@ -1,6 +1,6 @@
 // Package demo fills a database with demo data: organizations of skewed sizes,
 // their people, documents and logs, and sessions for five people who may see
-// different parts of it.
+// different parts of it, and for a service that may write logs.
 //
 // The data are those of a seed, a number of rows and a day: the same three give
 // the same rows, byte for byte. The tokens follow from the seed alone and are
@@ -47,8 +47,8 @@ type Options struct {
 
 // Result says what the database holds.
 type Result struct {
-	// People are those who have a session, always five in the same order: owner,
-	// site-auditor, org-auditor, member, scoped-token.
+	// People are those who have a session, always six in the same order: owner,
+	// site-auditor, org-auditor, member, scoped-token, ingester.
 	People []Person
 	// Loaded is false when the data had been loaded before: Rows and Seed are
 	// theirs then, whatever was asked for.
@@ -82,7 +82,7 @@ SELECT EXISTS (SELECT FROM users) OR EXISTS (SELECT FROM organizations) OR EXIST
 	advisoryLock = "SELECT pg_advisory_xact_lock(7236154021)"
 
 	vacuum = `VACUUM (ANALYZE) users, organizations, organization_members, roles, groups, group_members,
-	sessions, documents, audit_logs, connection_logs`
+	sessions, documents, audit_logs, connection_logs, connection_sessions, resources`
 )
 
 // Load fills a migrated, empty database with demo data, in one transaction.
@@ -134,7 +134,10 @@ func load(ctx context.Context, pool *pgxpool.Pool, opts Options) (result Result,
 		return result, fmt.Errorf("looking for demo data: %w", err)
 	}
 	if loaded {
-		return loadedBefore(ctx, tx, opts)
+		if result, err = loadedBefore(ctx, tx, opts); err != nil {
+			return result, err
+		}
+		return result, tx.Commit(ctx)
 	}
 	if err := tx.QueryRow(ctx, anyData).Scan(&used); err != nil {
 		return result, fmt.Errorf("looking for other data: %w", err)
@@ -155,11 +158,17 @@ func load(ctx context.Context, pool *pgxpool.Pool, opts Options) (result Result,
 	if err := copyRows(ctx, tx, "connection_logs", connectionColumns, newConnectionLogs(w)); err != nil {
 		return result, err
 	}
+	if err := w.addIngester(ctx, tx); err != nil {
+		return result, err
+	}
 	start := time.Now()
 	if err := copyAuditLogs(ctx, tx, w, opts); err != nil {
 		return result, err
 	}
 	duration := time.Since(start)
+	if _, err := tx.Exec(ctx, "SELECT register_resources(), register_connection_sessions()"); err != nil {
+		return result, fmt.Errorf("registering what the logs speak of: %w", err)
+	}
 	if _, err := tx.Exec(ctx, createMarker); err != nil {
 		return result, fmt.Errorf("marking the data as loaded: %w", err)
 	}
@@ -186,7 +195,11 @@ func loadedBefore(ctx context.Context, tx pgx.Tx, opts Options) (Result, error) 
 		return result, fmt.Errorf("reading what was loaded before: %w", err)
 	}
 	result.Seed = uint64(seed)
-	result.People = newWorld(result.Seed, day).people()
+	w := newWorld(result.Seed, day)
+	result.People = w.people()
+	if err := w.addIngester(ctx, tx); err != nil {
+		return result, err
+	}
 	for _, p := range result.People {
 		var valid bool
 		err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM sessions WHERE token_hash = $1 AND expires_at > now())",

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/rowfence/rowfence/internal/audit"
 )
@@ -27,6 +30,7 @@ const (
 	OrgAuditor  = "org-auditor"
 	Member      = "member"
 	ScopedToken = "scoped-token"
+	Ingester    = "ingester"
 )
 
 // TokensFile is the name of the file that [WriteTokens] writes.
@@ -43,7 +47,7 @@ func (w *world) token(name string) string {
 	return "rfs_" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// people are the first users.
+// people are the first users, and the ingester.
 func (w *world) people() []Person {
 	names := func(orgs []*organization) string {
 		var names []string
@@ -63,7 +67,25 @@ func (w *world) people() []Person {
 	for _, u := range w.users[:len(descriptions)] {
 		people = append(people, Person{u.username, w.token(u.username), descriptions[u.username]})
 	}
-	return people
+	return append(people, Person{Ingester, w.token(Ingester), "no logs; writes those of all organizations"})
+}
+
+// addIngester adds the ingester, who is no member of anything, unless there is one:
+// demo data of earlier versions have none.
+func (w *world) addIngester(ctx context.Context, tx pgx.Tx) error {
+	id, created := w.id(kindUser, userCount), w.day.AddDate(0, 0, -1)
+	_, err := tx.Exec(ctx, `INSERT INTO users (id, username, name, created_at, updated_at, login_type, roles)
+		VALUES ($1, $2, $3, $4, $4, 'none', '{member,audit-writer}') ON CONFLICT DO NOTHING`, id, Ingester, title(Ingester), created)
+	if err != nil {
+		return fmt.Errorf("adding the ingester: %w", err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO sessions (id, token_hash, user_id, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		w.id(kindSession, len(personNames)), audit.TokenHash(w.token(Ingester)), id, created, w.day.AddDate(sessionYears, 0, 0))
+	if err != nil {
+		return fmt.Errorf("adding the ingester's session: %w", err)
+	}
+	return nil
 }
 
 // sessions are the rows of the people's sessions, where there are so many audit
@@ -77,7 +99,7 @@ func (w *world) sessions(auditLogs int) [][]any {
 	}
 	created := w.day.AddDate(0, 0, -1)
 	var rows [][]any
-	for i, p := range w.people() {
+	for i, p := range w.people()[:len(personNames)] {
 		var limit []byte
 		if p.Name == ScopedToken {
 			limit = storedScope(scope)

@@ -41,7 +41,7 @@ func TestPeopleSeeWhatThePolicySays(t *testing.T) {
 	require.NoError(t, err)
 	var people []struct{ Name, Token string }
 	require.NoError(t, json.Unmarshal(text, &people))
-	require.Len(t, people, 5)
+	require.Len(t, people, 6)
 
 	sees := map[string]map[string]int{}
 	for _, person := range people {
@@ -79,6 +79,7 @@ func TestPeopleSeeWhatThePolicySays(t *testing.T) {
 	require.Zero(t, sees["member"]["connection_log"])
 	require.Equal(t, 2, sees["scoped-token"]["audit_log"])
 	require.Zero(t, sees["member"]["audit_log"])
+	require.Zero(t, sees["ingester"]["audit_log"])
 	require.NotZero(t, sees["member"]["document"], "a member has documents, or nothing was shown of them")
 	require.NotZero(t, sees["org-auditor"]["audit_log"])
 	require.Less(t, sees["org-auditor"]["audit_log"], demoRows)
