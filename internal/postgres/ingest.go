@@ -233,7 +233,8 @@ func (g *group) resolve() []audit.Outcome {
 	return g.outcomes
 }
 
-var auditColumns = []string{
+// AuditColumns are the columns of [AuditRows].
+var AuditColumns = []string{
 	"id", "time", "user_id", "organization_id", "resource_type", "resource_id", "resource_target", "resource_icon",
 	"resource_link", "action", "diff", "status_code", "additional_fields", "request_id", "ip", "user_agent", "build_reason",
 }
@@ -251,8 +252,13 @@ func (g *group) writeAudit(ctx context.Context) error {
 	if events.batches == nil {
 		return nil
 	}
-	_, err := g.tx.CopyFrom(ctx, pgx.Identifier{"audit_logs"}, auditColumns, events)
+	_, err := g.tx.CopyFrom(ctx, pgx.Identifier{"audit_logs"}, AuditColumns, events)
 	return err
+}
+
+// AuditRows are the rows of the events, for a COPY.
+func AuditRows(events []audit.Event) pgx.CopyFromSource {
+	return &auditSource{batches: [][]audit.Event{events}}
 }
 
 // auditSource is the rows of the events; a pgx.CopyFromSource.
