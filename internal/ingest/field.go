@@ -107,10 +107,7 @@ func readText(v json.RawMessage) (s, detail string) {
 	if k := kind(v); k != "a string" {
 		return "", "must be a string, and is " + k
 	}
-	if json.Unmarshal(v, &s) != nil {
-		return "", "must be a string"
-	}
-	return s, ""
+	return unquote(v), ""
 }
 
 func id[E any](set func(*E, uuid.UUID)) read[E] {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -28,16 +29,22 @@ func members(object json.RawMessage) []member {
 			i = skip(object, i+1)
 		}
 		end := value(object, i)
-		var key string
-		if json.Unmarshal(object[i:end], &key) != nil {
-			return nil // it is valid
-		}
+		key := unquote(object[i:end])
 		i = skip(object, skip(object, end)+1) // the colon
 		end = value(object, i)
 		out = append(out, member{key, object[i:end:end]})
 		i = end
 	}
 	return out
+}
+
+// unquote is the text of a valid JSON string, of which few have escapes.
+func unquote(s json.RawMessage) (text string) {
+	if bytes.IndexByte(s, '\\') < 0 {
+		return string(s[1 : len(s)-1])
+	}
+	_ = json.Unmarshal(s, &text) // it is valid
+	return text
 }
 
 // kind is the JSON type of a valid value.

@@ -120,6 +120,13 @@ func (q *Queue) enter(s *submission) error {
 	return nil
 }
 
+// Held is the number of events that wait or are being written.
+func (q *Queue) Held() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.events
+}
+
 // withdraw takes back what is not being written yet.
 func (q *Queue) withdraw(s *submission) bool {
 	q.mu.Lock()
@@ -149,12 +156,12 @@ func (q *Queue) work() {
 		ctx, cancel := context.WithTimeout(q.writing, writeTimeout)
 		outcomes := q.writer.WriteBatches(ctx, batches)
 		cancel()
-		for i, s := range group {
-			s.outcome <- outcomes[i]
-		}
 		q.mu.Lock()
 		q.events -= n
 		q.mu.Unlock()
+		for i, s := range group {
+			s.outcome <- outcomes[i]
+		}
 	}
 }
 
