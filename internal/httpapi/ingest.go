@@ -293,7 +293,7 @@ func refusedEvents(log eventLog, err error) error {
 	case errors.As(err, &problems):
 		refused := &apiError{Status: http.StatusUnprocessableEntity, Message: "Invalid " + log.name() + " events."}
 		for _, p := range problems {
-			refused.Validations = append(refused.Validations, validation(p))
+			refused.Validations = append(refused.Validations, validation{Field: p.Field, Detail: p.Detail})
 		}
 		return refused
 	case errors.Is(err, ingest.ErrTooMany):
@@ -340,7 +340,7 @@ func (in *intake) authorize(ctx context.Context, who *rowfence.Subject, log even
 		if len(events) > 1 {
 			field = fmt.Sprintf("[%d].organization_id", i)
 		}
-		if refused.Validations = append(refused.Validations, validation{field, detail}); len(refused.Validations) == mostTold {
+		if refused.Validations = append(refused.Validations, validation{Field: field, Detail: detail}); len(refused.Validations) == mostTold {
 			break
 		}
 	}
@@ -359,7 +359,7 @@ func (s *server) notWritten(w http.ResponseWriter, r *http.Request, err error) e
 	switch {
 	case errors.Is(err, audit.ErrKeyReused):
 		return &apiError{Status: http.StatusUnprocessableEntity, Message: "The Idempotency-Key was used for other events. Nothing was written.",
-			Validations: []validation{{"Idempotency-Key", "must be another one for other events"}}}
+			Validations: []validation{{Field: "Idempotency-Key", Detail: "must be another one for other events"}}}
 	case errors.Is(err, ingest.ErrBusy):
 		return busy(w)
 	case errors.Is(err, ingest.ErrClosed):
