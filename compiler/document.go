@@ -43,33 +43,57 @@ func (d *document) derived(ref ast.Ref) *Param {
 	return nil
 }
 
-// newDocument lays the resource's row document, and its parameters, over what an input
-// has at the references reads: what the input says where a field or parameter stands
-// does not count. Other parts of the input below the root stay known.
-func newDocument(r *Resource, input ast.Object, reads []ast.Ref) (*document, error) {
-	d := &document{names: map[string]bool{baseName(r.Table): true}, asked: map[*Param]bool{}}
-	paths := make([]ast.Ref, len(reads))
-	for i, ref := range reads {
-		paths[i] = ref[1:]
-	}
-	d.root = &node{known: pruned(input, paths)}
-	if err := d.root.placeFields(r); err != nil {
-		return nil, err
+// layout is what the documents of a resource have in common, whatever the input.
+type layout struct {
+	resource *Resource
+	paths    []ast.Ref // into the input, of what is read of it
+	unknowns []ast.Ref
+	names    map[string]bool
+	rules    []*Param
+	leaves   []leaf
+}
+
+// leaf is a node that lies over an input.
+type leaf struct {
+	ref  ast.Ref
+	node *node
+	code Code // of the error where it can't
+}
+
+func newLayout(r *Resource, reads []ast.Ref) *layout {
+	l := &layout{resource: r, names: map[string]bool{baseName(r.Table): true}}
+	for _, ref := range reads {
+		l.paths = append(l.paths, ref[1:])
 	}
 	for i := range r.Fields {
-		if f := &r.Fields[i]; f.Const == nil {
-			d.names[f.Column.Name] = true
-			d.unknowns = append(d.unknowns, r.fieldRef(f))
+		f := &r.Fields[i]
+		l.leaves = append(l.leaves, leaf{r.fieldRef(f), fieldNode(f, "", r.Table), CodeInput})
+		if f.Const == nil {
+			l.names[f.Column.Name] = true
+			l.unknowns = append(l.unknowns, r.fieldRef(f))
 		}
 	}
 	for i := range r.Params {
 		p := &r.Params[i]
-		d.unknowns = append(d.unknowns, p.Path)
+		l.unknowns = append(l.unknowns, p.Path)
 		if p.Derived() {
-			d.rules = append(d.rules, p)
+			l.rules = append(l.rules, p)
 			continue
 		}
-		if err := d.root.place(p.Path, &node{param: p}, CodeParam); err != nil {
+		l.leaves = append(l.leaves, leaf{p.Path, &node{param: p}, CodeParam})
+	}
+	return l
+}
+
+// document lays the resource's row document, and its parameters, over what an input has
+// at the references that are read: what the input says where a field or parameter
+// stands does not count. Other parts of the input below the root stay known.
+func (l *layout) document(input ast.Object) (*document, error) {
+	d := &document{names: l.names, unknowns: l.unknowns, rules: l.rules, asked: map[*Param]bool{}}
+	d.root = &node{known: pruned(input, l.paths)}
+	for _, leaf := range l.leaves {
+		own := *leaf.node // another leaf may stand inside
+		if err := d.root.place(leaf.ref, &own, leaf.code); err != nil {
 			return nil, err
 		}
 	}

@@ -97,8 +97,13 @@ func contradictory(a, b sqlgen.Predicate) bool {
 	default:
 		return false
 	}
-	for _, order := range []int{-1, 0, 1} {
-		if holds(x.Op, order) && holds(y.Op, order) {
+	return disjoint(x.Op, y.Op)
+}
+
+// disjoint reports whether no two values compare in both ways.
+func disjoint(a, b sqlgen.Op) bool {
+	for order := -1; order <= 1; order++ {
+		if holds(a, order) && holds(b, order) {
 			return false
 		}
 	}

@@ -178,11 +178,14 @@ func (t *translator) follow(ref ast.Ref, s solution) []found {
 // followRule is a reference to a rule of the residual, or into its value.
 func (t *translator) followRule(ref ast.Ref, s solution) []found {
 	// keys that are variables with a known value may name a rule
-	resolved := ref.Copy()
-	for i, key := range resolved[1:] {
+	resolved := ref
+	for i, key := range ref[1:] {
 		if v, ok := key.Value.(ast.Var); ok {
 			if val, ok := s.env.get(v); ok {
 				if k, ok := val.constant(); ok {
+					if &resolved[0] == &ref[0] {
+						resolved = slices.Clone(ref)
+					}
 					resolved[i+1] = ast.NewTerm(k)
 				}
 			}
@@ -196,7 +199,12 @@ func (t *translator) followRule(ref ast.Ref, s solution) []found {
 	}
 	if p := t.doc.derived(resolved); p != nil {
 		t.doc.asked[p] = true
-		return t.path(resolved[len(p.Path):], []found{{s, t.derivedValue(p)}})
+		v, ok := t.derived[p]
+		if !ok {
+			v = t.derivedValue(p)
+			t.derived[p] = v
+		}
+		return t.path(resolved[len(p.Path):], []found{{s, v}})
 	}
 	if t.residual.Mixed(resolved) {
 		refuse(CodeReference, "an object whose keys several rules make, some of them from the row", "make the object with one key a rule, all known or all from the row")
@@ -258,6 +266,7 @@ func (t *translator) rulesBelow(ref ast.Ref, s solution) []found {
 
 // path follows keys from values.
 func (t *translator) path(keys ast.Ref, from []found) []found {
+	keys, from = intoObject(keys, from)
 	for _, key := range keys {
 		var next []found
 		for _, f := range t.openAll(from) {
@@ -282,6 +291,21 @@ func (t *translator) path(keys ast.Ref, from []found) []found {
 		from = next
 	}
 	return from
+}
+
+// intoObject follows keys that are constants into an object of the input, which is most
+// of what references do. It returns the other keys, and where they begin.
+func intoObject(keys ast.Ref, from []found) (ast.Ref, []found) {
+	for len(keys) > 0 && len(from) == 1 && len(from[0].val) == 1 && from[0].val[0].when == sqlgen.Predicate(sqlgen.True) {
+		obj, isObject := from[0].val[0].op.(object)
+		key, isString := keys[0].Value.(ast.String)
+		if !isObject || !isString || obj.n.children[string(key)] == nil {
+			break
+		}
+		from = []found{{from[0].solution, obj.n.children[string(key)].asValue()}}
+		keys = keys[1:]
+	}
+	return keys, from
 }
 
 // valuesFromLoops reports whether it is an object with a value that a loop over the

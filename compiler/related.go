@@ -139,11 +139,7 @@ func (r related) rename(table func(string) string) related {
 // open is a value whose rows are read: that of a relation of one is an object inside
 // of a scope.
 func (t *translator) open(f found) []found {
-	isRow := func(a alt) bool {
-		_, ok := a.op.(row)
-		return ok
-	}
-	if !slices.ContainsFunc(f.val, isRow) {
+	if !f.hasRow() {
 		return []found{f}
 	}
 	var out []found
@@ -163,7 +159,17 @@ func (t *translator) open(f found) []found {
 	return out
 }
 
+func isRow(a alt) bool {
+	_, ok := a.op.(row)
+	return ok
+}
+
+func (f found) hasRow() bool { return slices.ContainsFunc(f.val, isRow) }
+
 func (t *translator) openAll(all []found) []found {
+	if !slices.ContainsFunc(all, found.hasRow) {
+		return all
+	}
 	var out []found
 	for _, f := range all {
 		out = append(out, t.open(f)...)

@@ -67,7 +67,7 @@ func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
 			}
 		}
 		if len(v) > 0 {
-			all = append(all, definition{r, merge(v), rego.FactsOf(r)})
+			all = append(all, definition{rule: r, v: merge(v)})
 			out = append(out, v...)
 		}
 	}
@@ -138,18 +138,28 @@ func (t *translator) unasked() {
 type definition struct {
 	rule  *ast.Rule
 	v     value
-	facts rego.Facts
+	facts *rego.Facts // once they are asked for
+}
+
+func (d *definition) factsOf() rego.Facts {
+	if d.facts == nil {
+		facts := rego.FactsOf(d.rule)
+		d.facts = &facts
+	}
+	return *d.facts
 }
 
 // checkConflict refuses a rule that may have two values for one row: OPA stops
 // there with an error, and so allows nothing, where a choice might allow.
 func (t *translator) checkConflict(all []definition) {
-	for i, a := range all {
+	for i := range all {
+		a := &all[i]
 		for j, x := range a.v {
 			t.checkAlternatives(all, x, a.v[j+1:])
 		}
-		for _, b := range all[i+1:] {
-			if t.residual.Exclusive(a.rule, b.rule, a.facts, b.facts) {
+		for j := range all[i+1:] {
+			b := &all[i+1+j]
+			if agree(a.v, b.v) || t.residual.Exclusive(a.rule, b.rule, a.factsOf(), b.factsOf()) {
 				continue
 			}
 			for _, x := range a.v {
@@ -157,6 +167,16 @@ func (t *translator) checkConflict(all []definition) {
 			}
 		}
 	}
+}
+
+// agree reports whether two values are known and the same in all of their alternatives.
+func agree(v, w value) bool {
+	first, ok := v[0].op.(known)
+	same := func(a alt) bool {
+		k, ok := a.op.(known)
+		return ok && k.v.Compare(first.v) == 0
+	}
+	return ok && !slices.ContainsFunc(v, func(a alt) bool { return !same(a) }) && !slices.ContainsFunc(w, func(a alt) bool { return !same(a) })
 }
 
 // checkAlternatives refuses an alternative that may hold with one of others, of another

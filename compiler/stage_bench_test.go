@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/policies"
@@ -48,13 +49,13 @@ func BenchmarkBind(b *testing.B) {
 			}
 			whole, err := plan.withConstants(input)
 			require.NoError(b, err)
-			run("derive", func() error { _, err := t.derivation.Eval(b.Context(), whole); return err })
+			run("derive", func() error { return t.derivation.eval(b.Context(), whole, make([]ast.Value, len(t.derived))) })
 			run("values", func() error { _, err := t.values(b.Context(), input); return err })
 			run("settle", func() error { _, err := sqlgen.WhenBound(context.Background(), t.simplified, value); return err })
 			run("bind", func() error { _, err := t.Bind(b.Context(), input); return err })
 			run("render", func() error { f.Rendered(); return nil })
 			run("partial", func() error {
-				doc, err := newDocument(r, input, plan.reads)
+				doc, err := plan.layout.document(input)
 				if err != nil {
 					return err
 				}

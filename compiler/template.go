@@ -20,21 +20,32 @@ import (
 //	  a policy and a       an action,           a subject
 //	  resource             the known part
 type Plan struct {
-	query     *rego.Query
-	resource  *Resource
-	derived   []ast.Ref
-	stops     map[string]bool // of them, by name: those that may end an evaluation with an error
-	ofInput   []ast.Ref       // of them: those that read nothing of what an object may say
-	reads     []ast.Ref       // of the input, that a template depends on, parameters among them
-	readsRoot bool            // the policy reads the row's document
+	query    *rego.Query
+	resource *Resource
+	derived  []ast.Ref
+	stops    map[string]bool // of them, by name: those that may end an evaluation with an error
+	ofInput  []ast.Ref       // of them: those that read nothing of what an object may say
+	// derivedReads are what the rules that are parameters read, by name
+	derivedReads map[string]derivedReads
+	kept         *derivedValues
+	reads        []ast.Ref // of the input, that a template depends on, parameters among them
+	layout       *layout
+	readsRoot    bool // the policy reads the row's document
 	// constants is what is known of every row, at the first key of the resource's root.
 	constants *ast.Term
 	asksTime  func() bool
 }
 
+// derivedReads is what the value of a rule depends on.
+type derivedReads struct {
+	refs     []ast.Ref
+	name     string // of the references
+	asksTime bool
+}
+
 // NewPlan checks the resource's parameters that are rules against the policy.
 func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
-	p := &Plan{query: query, resource: resource, stops: map[string]bool{}, readsRoot: query.Policy().Reads(resource.Root)}
+	p := &Plan{query: query, resource: resource, stops: map[string]bool{}, derivedReads: map[string]derivedReads{}, readsRoot: query.Policy().Reads(resource.Root)}
 	unknowns := resource.unknowns()
 	for _, param := range resource.Params {
 		if !param.Derived() {
@@ -47,12 +58,19 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 			}
 		}
 		p.derived = append(p.derived, param.Path)
+		refs, asksTime := query.Policy().DerivedReads(param.Path)
+		p.derivedReads[param.name()] = derivedReads{refs, fmt.Sprint(refs), asksTime}
 		p.stops[param.name()] = query.MayStop(param.Path)
 		if !slices.ContainsFunc(query.Policy().ReadsOf(param.Path), resource.inDocument) {
 			p.ofInput = append(p.ofInput, param.Path)
 		}
 	}
+	var err error
+	if p.kept, err = newDerivedValues(); err != nil {
+		return nil, err
+	}
 	p.reads = query.InputReads(p.derived)
+	p.layout = newLayout(resource, p.reads)
 	empty := &node{}
 	if err := empty.placeFields(resource); err != nil {
 		return nil, err
@@ -105,7 +123,7 @@ func (p *Plan) Key(input any) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	doc, err := newDocument(p.resource, given, p.reads)
+	doc, err := p.layout.document(given)
 	if err != nil {
 		return Key{}, err
 	}
@@ -120,7 +138,7 @@ type Template struct {
 
 	plan       *Plan
 	simplified sqlgen.Predicate
-	derivation *rego.Derivation
+	derivation *derivation
 	derived    []*Param // that are evaluated for each subject
 }
 
@@ -143,7 +161,7 @@ func (p *Plan) Template(ctx context.Context, input any) (*Template, error) {
 }
 
 func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error) {
-	doc, err := newDocument(p.resource, given, p.reads)
+	doc, err := p.layout.document(given)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +193,7 @@ func (t *Template) prepare(doc *document) {
 			refs = append(refs, p.Path)
 		}
 	}
-	t.derivation = t.plan.query.Derive(refs)
+	t.derivation = t.plan.derivation(refs)
 }
 
 // Bind is the filter for an input of the template's key: with the values that the
@@ -237,8 +255,8 @@ func (t *Template) values(ctx context.Context, given ast.Object) (func(sqlgen.Pa
 		if err != nil {
 			return nil, err
 		}
-		values, err := t.derivation.Eval(ctx, whole)
-		if err != nil {
+		values := make([]ast.Value, len(t.derived))
+		if err := t.derivation.eval(ctx, whole, values); err != nil {
 			return nil, evalError(err)
 		}
 		for i, p := range t.derived {

@@ -24,6 +24,7 @@ type translator struct {
 	now       time.Time
 	memo      map[string]value   // of rules without arguments
 	asked     map[*ast.Rule]bool // the first of the definitions
+	derived   map[*Param]value   // of rules that are parameters
 	vars      map[ast.Var]value  // of the expression with modifiers that the residual is of
 	depth     int
 	loops     int       // over collections of the row, so far
@@ -46,7 +47,7 @@ func refuse(code Code, reason, hint string) {
 
 // translate is the condition under which one of the residual's queries is true.
 func translate(ctx context.Context, residual *rego.Residual, doc *document, now time.Time) (p sqlgen.Predicate, err error) {
-	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[string]value{}, asked: map[*ast.Rule]bool{}}
+	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[string]value{}, asked: map[*ast.Rule]bool{}, derived: map[*Param]value{}}
 	defer caught(&err, t.locate)
 	any := make([]sqlgen.Predicate, len(residual.Queries))
 	for i, q := range residual.Queries {

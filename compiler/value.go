@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -183,38 +182,75 @@ func (n *node) asValue() value {
 
 // conjunction joins conditions without the constants that say nothing, and each once
 // only: a helper rule is asked whether it is defined and whether it is true, and to
-// say the same twice at every level would double the predicate at each.
+// say the same twice at every level would double the predicate at each. Two that no
+// values satisfy make it False, so that a body is not read beyond them.
 func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
-	var out sqlgen.And
-	add := func(p sqlgen.Predicate) {
-		if len(out) < maxLookedAt && slices.ContainsFunc(out, func(have sqlgen.Predicate) bool { return identical(have, p) }) {
-			return
-		}
-		out = append(out, p)
-	}
+	size, only := 0, sqlgen.Predicate(sqlgen.True)
 	for _, p := range ps {
-		switch p {
-		case sqlgen.Predicate(sqlgen.True):
-			continue
-		case sqlgen.Predicate(sqlgen.False):
-			return sqlgen.False
-		}
-		if and, ok := p.(sqlgen.And); ok {
-			for _, t := range and {
-				add(t)
+		switch q := p.(type) {
+		case sqlgen.Const:
+			if !q {
+				return sqlgen.False
 			}
-			continue
+		case sqlgen.And:
+			size += len(q)
+			only = p
+		default:
+			size++
+			only = p
 		}
-		add(p)
 	}
-	switch len(out) {
-	case 0:
-		return sqlgen.True
-	case 1:
-		return out[0]
-	default:
-		return out
+	if size < 2 {
+		return only
 	}
+	terms := terms{make(sqlgen.And, 0, size)}
+	for _, p := range ps {
+		switch q := p.(type) {
+		case sqlgen.Const:
+		case sqlgen.And:
+			for _, t := range q {
+				if !terms.add(t) {
+					return sqlgen.False
+				}
+			}
+		default:
+			if !terms.add(p) {
+				return sqlgen.False
+			}
+		}
+	}
+	if len(terms.of) == 1 {
+		return terms.of[0]
+	}
+	return terms.of
+}
+
+// terms are those of a conjunction.
+type terms struct{ of sqlgen.And }
+
+// add adds a term, unless it is there; possible is false where it excludes another.
+func (t *terms) add(p sqlgen.Predicate) (possible bool) {
+	for _, have := range t.of[:min(len(t.of), maxLookedAt)] {
+		if identical(have, p) {
+			return true
+		}
+		if excluded(have, p) {
+			return false
+		}
+	}
+	t.of = append(t.of, p)
+	return true
+}
+
+// excluded reports whether two comparisons of values that are never NULL exclude each
+// other.
+func excluded(a, b sqlgen.Predicate) bool {
+	x, okX := a.(sqlgen.Compare)
+	y, okY := b.(sqlgen.Compare)
+	if !okX || !okY || !disjoint(x.Op, y.Op) && !disjoint(x.Op, y.Op.Flip()) || sqlgen.Nullable(x.L) || sqlgen.Nullable(x.R) {
+		return false
+	}
+	return contradictory(a, b)
 }
 
 // maxLookedAt bounds the conditions among which a repeated one is looked for.
@@ -235,12 +271,24 @@ func identical(a, b sqlgen.Predicate) bool {
 		return ok && identical(x.Of, y.Of)
 	case sqlgen.Null:
 		y, ok := b.(sqlgen.Null)
-		if !ok {
-			return false
-		}
-		c, okC := x.Of.(sqlgen.Column)
-		d, okD := y.Of.(sqlgen.Column)
-		return okC && okD && c == d
+		return ok && sameLeaf(x.Of, y.Of)
+	case sqlgen.Holds:
+		y, ok := b.(sqlgen.Holds)
+		return ok && x.Want == y.Want && sameLeaf(x.Of, y.Of)
+	default:
+		return false
+	}
+}
+
+// sameLeaf reports whether two expressions are the same column or parameter.
+func sameLeaf(a, b sqlgen.Expr) bool {
+	switch x := a.(type) {
+	case sqlgen.Column:
+		y, ok := b.(sqlgen.Column)
+		return ok && x == y
+	case sqlgen.Param:
+		y, ok := b.(sqlgen.Param)
+		return ok && x == y
 	default:
 		return false
 	}

@@ -148,28 +148,27 @@ role_user := vote([permission |
 ])
 
 # Where every entry votes for it, they are all of them, without a look-up each.
-role_orgs := member_of_orgs if role_org_results == {1}
+role_orgs := member_of_orgs if {
+	role_org_results == {1}
+} else := role_orgs_voting(role_org_votes, 1) - role_orgs_voting(role_org_votes, -1)
 
-role_orgs := role_orgs_voting("org", 1) - role_orgs_voting("org", -1) if role_org_results != {1}
+role_member_orgs := role_orgs_voting(role_member_votes, 1) - (role_orgs_voting(role_member_votes, -1) | role_orgs_voting(role_org_votes, -1))
 
-role_member_orgs := (role_orgs_voting("member", 1) - role_orgs_voting("member", -1)) - role_orgs_voting("org", -1)
-
-# The organizations where some role's list of permissions votes so. Partial
-# evaluation walks all arguments of a call, at each call: to stay linear, none
-# here is as large as the subject.
-role_orgs_voting(level, value) := {org |
-	votes := role_votes[level]
+# The organizations where some role's entry votes so. Partial evaluation walks all
+# arguments of a call, at each call: to stay linear, none here is as large as the
+# subject.
+role_orgs_voting(votes, value) := {org |
 	value in votes
 	votes[input.subject.roles[_].by_org_id[org]] == value
 }
 
-role_org_results := {vote | some vote in role_votes.org}
+role_org_results := {vote | some vote in role_org_votes}
 
 # Organizations share few distinct entries. Each is voted on once, so that an
 # organization costs a look-up.
-role_votes["org"] := {entry: vote(object.get(entry, "org", [])) | some entry in role_entries}
+role_org_votes := {entry: vote(object.get(entry, "org", [])) | some entry; role_entries[entry]}
 
-role_votes["member"] := {entry: vote(object.get(entry, "member", [])) | some entry in role_entries}
+role_member_votes := {entry: vote(object.get(entry, "member", [])) | some entry; role_entries[entry]}
 
 role_entries := {entry | entry := input.subject.roles[_].by_org_id[_]}
 

@@ -191,6 +191,9 @@ func sameValue(a, b *ast.Rule) bool {
 // a variable beside its head that does not have its value from elsewhere, or it calls a
 // builtin of several results. What loops inside a comprehension makes one value.
 func loops(r *ast.Rule) bool {
+	if ast.IsConstant(r.Head.Value.Value) {
+		return false
+	}
 	found := false
 	facts := FactsOf(r)
 	if _, ok := facts.name(r.Head.Value); ok {

@@ -1,6 +1,8 @@
 package rego
 
 import (
+	"slices"
+
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
@@ -62,7 +64,7 @@ func init() {
 func hasOurs(x any) bool {
 	found := false
 	ast.WalkRefs(x, func(ref ast.Ref) bool {
-		found = found || len(ref) == 2 && ref[0].Value.Compare(otherNames) == 0
+		found = found || isOurName(ref)
 		return found
 	})
 	ast.WalkVars(x, func(v ast.Var) bool {
@@ -73,14 +75,71 @@ func hasOurs(x any) bool {
 }
 
 // restore is a rule without what is ours. What partial evaluation makes may share parts
-// with the policy, so a rule is copied where it has some of it.
+// with the policy, so that what has some of it is copied, and the rest is not.
 func restore(r *ast.Rule) *ast.Rule {
-	if !hasOurs(r) {
+	if r.Head.Key != nil && holdsOurs(r.Head.Key) || r.Head.Value != nil && holdsOurs(r.Head.Value) ||
+		slices.ContainsFunc(r.Head.Args, holdsOurs) || slices.ContainsFunc(r.Head.Reference, holdsOurs) {
+		r = r.Copy()
+		restoreBody(r)
 		return r
 	}
-	r = r.Copy()
-	restoreBody(r)
-	return r
+	own := *r
+	own.Body = restoredBody(r.Body)
+	return &own
+}
+
+// restoredBody is a body without what is ours: itself where there is nothing.
+func restoredBody(body ast.Body) ast.Body {
+	shared := true
+	for i, e := range body {
+		own := restoredExpr(e)
+		if own == e {
+			continue
+		}
+		if shared {
+			body, shared = slices.Clone(body), false
+		}
+		body[i] = own
+	}
+	return body
+}
+
+func restoredExpr(e *ast.Expr) *ast.Expr {
+	terms, isCall := e.Terms.([]*ast.Term)
+	switch {
+	case !isCall || len(e.With) > 0 || slices.ContainsFunc(terms[1:], holdsOurs):
+		if hasOurs(e) {
+			e = e.Copy()
+			restoreBody(e)
+		}
+		return e
+	case !isOurName(terms[0].Value):
+		return e
+	}
+	own := *e
+	terms = slices.Clone(terms)
+	own.Terms = terms
+	renameOperator(terms, ownMemberNames)
+	return &own
+}
+
+// holdsOurs is hasOurs of a term, and quick where it is a simple one.
+func holdsOurs(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Var:
+		return isDeclared(v)
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return false
+	case ast.Ref:
+		return isOurName(v) || slices.ContainsFunc(v, holdsOurs)
+	default:
+		return hasOurs(t)
+	}
+}
+
+func isOurName(v ast.Value) bool {
+	ref, ok := v.(ast.Ref)
+	return ok && len(ref) == 2 && ref[0].Value.Compare(otherNames) == 0
 }
 
 // restoreBody calls the operator by its own name, and takes our variables out, in place.
@@ -89,14 +148,16 @@ func restoreBody(x any) {
 	renameCalls(x, ownMemberNames)
 }
 
-func renameCalls(x any, names map[string]ast.Ref) {
-	rename := func(terms []*ast.Term) {
-		if ref, ok := terms[0].Value.(ast.Ref); ok {
-			if name, ok := names[ref.String()]; ok {
-				terms[0] = ast.NewTerm(name).SetLocation(terms[0].Location)
-			}
+func renameOperator(terms []*ast.Term, names map[string]ast.Ref) {
+	if ref, ok := terms[0].Value.(ast.Ref); ok {
+		if name, ok := names[ref.String()]; ok {
+			terms[0] = ast.NewTerm(name).SetLocation(terms[0].Location)
 		}
 	}
+}
+
+func renameCalls(x any, names map[string]ast.Ref) {
+	rename := func(terms []*ast.Term) { renameOperator(terms, names) }
 	var visitor *ast.GenericVisitor
 	visitor = ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {

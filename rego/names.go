@@ -2,6 +2,7 @@ package rego
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -16,6 +17,14 @@ var localName = regexp.MustCompile(`^(__local\d+__)(\d+)$`)
 
 // forgotten are the variables of x that lack their number, and what they are to be.
 func forgotten(x any) map[ast.Var]ast.Var {
+	lacking := false
+	ast.WalkVars(x, func(v ast.Var) bool {
+		lacking = lacking || strings.HasPrefix(string(v), "__local") && strings.HasSuffix(string(v), "__")
+		return lacking
+	})
+	if !lacking {
+		return nil
+	}
 	plain, numbered := map[ast.Var]bool{}, map[ast.Var]map[ast.Var]bool{}
 	ast.WalkVars(x, func(v ast.Var) bool {
 		if m := localName.FindStringSubmatch(string(v)); m != nil {

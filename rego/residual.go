@@ -35,20 +35,18 @@ func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
 		rules:   map[string][]*ast.Rule{},
 	}
 	for i, q := range pq.Queries {
-		if hasOurs(q) {
-			r.Queries[i] = q.Copy()
-			restoreBody(r.Queries[i])
-		}
+		r.Queries[i] = restoredBody(q)
 	}
 	for _, m := range pq.Support {
 		for _, rule := range m.Rules {
 			rule = renumber(restore(rule))
 			ref := m.Package.Path.Extend(rule.Head.Ref().GroundPrefix())
 			ref[len(m.Package.Path)] = ast.StringTerm(string(rule.Head.Ref()[0].Value.(ast.Var)))
-			if r.rules[ref.String()] == nil {
+			name := ref.String()
+			if r.rules[name] == nil {
 				r.refs = append(r.refs, ref)
 			}
-			r.rules[ref.String()] = append(r.rules[ref.String()], rule)
+			r.rules[name] = append(r.rules[name], rule)
 		}
 	}
 	return r

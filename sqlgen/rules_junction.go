@@ -397,8 +397,8 @@ func among(terms []Predicate) func([]Predicate) bool {
 
 // orSort: the same disjuncts print the same, whatever order they came in; what costs
 // a look at another table comes last.
-func orSort(p Or) (Predicate, bool) {
-	o := newOrder(p)
+func orSort(m *memo, p Or) (Predicate, bool) {
+	o := newOrder(m, p)
 	if slices.IsSortedFunc(o.places, o.compare) {
 		return nil, false
 	}
@@ -413,18 +413,20 @@ func orSort(p Or) (Predicate, bool) {
 // order is that of an Or's terms. They are printed only where their first words say
 // nothing.
 type order struct {
+	memo   *memo
 	terms  []Predicate
 	places []int
 	names  []string
 	keys   []string
 }
 
-func newOrder(terms []Predicate) *order {
-	o := &order{terms, make([]int, len(terms)), make([]string, len(terms)), make([]string, len(terms))}
+func newOrder(m *memo, terms []Predicate) *order {
+	texts := make([]string, 2*len(terms))
+	o := &order{m, terms, make([]int, len(terms)), texts[:len(terms)], texts[len(terms):]}
 	for i, t := range terms {
 		o.places[i] = i
 		if _, ok := t.(Const); !ok {
-			o.names[i] = nodeName(t) + " "
+			o.names[i] = nodeName(t)
 		}
 	}
 	return o
@@ -446,7 +448,7 @@ func (o *order) compare(a, b int) int {
 
 func (o *order) key(i int) string {
 	if o.keys[i] == "" {
-		o.keys[i] = canonical(o.terms[i])
+		o.keys[i] = o.memo.canonical(o.terms[i])
 	}
 	return o.keys[i]
 }

@@ -183,7 +183,7 @@ func notOr(p Not) (Predicate, bool) {
 	if !ok {
 		return nil, false
 	}
-	if sorted, fired := orSort(or); fired { // disjuncts have no order of their own
+	if sorted, fired := orSort(nil, or); fired { // disjuncts have no order of their own
 		or = sorted.(Or)
 	}
 	return And(negated(or)), true

@@ -42,89 +42,101 @@ type simplifier struct {
 	ctx   context.Context // of the one call that the simplifier lives for
 	trace func(Step)
 	fired int // rules, in this pass
+	kept  memo
 }
 
 // A rule rewrites a predicate, or says that it does not apply.
 type rule[P Predicate] struct {
 	name  string
 	apply func(P) (Predicate, bool)
+	keyed func(*memo, P) (Predicate, bool) // instead, of a rule that asks for canonical texts
 }
 
 // The order matters only for how much a pass achieves, not for what is true.
 var (
 	leafRules = []rule[Predicate]{
-		{"leaf-constant", leafConstant},
-		{"literal-last", literalLast},
-		{"holds-constant", holdsConstant},
-		{"text-of-uuid", textOfUUID},
-		{"match-empty", matchEmpty},
-		{"json-type-known", jsonTypeKnown},
-		{"member-one", memberOne},
-		{"null-of-not-null", nullOfNotNull},
-		{"distinct-of-not-null", distinctOfNotNull},
+		{name: "leaf-constant", apply: leafConstant},
+		{name: "literal-last", apply: literalLast},
+		{name: "holds-constant", apply: holdsConstant},
+		{name: "text-of-uuid", apply: textOfUUID},
+		{name: "match-empty", apply: matchEmpty},
+		{name: "json-type-known", apply: jsonTypeKnown},
+		{name: "member-one", apply: memberOne},
+		{name: "null-of-not-null", apply: nullOfNotNull},
+		{name: "distinct-of-not-null", apply: distinctOfNotNull},
 	}
 	notRules = []rule[Not]{
-		{"not-constant", notConstant},
-		{"not-not", notNot},
-		{"not-and", notAnd},
-		{"not-or", notOr},
-		{"not-leaf", notLeaf},
+		{name: "not-constant", apply: notConstant},
+		{name: "not-not", apply: notNot},
+		{name: "not-and", apply: notAnd},
+		{name: "not-or", apply: notOr},
+		{name: "not-leaf", apply: notLeaf},
 	}
 	andRules = []rule[And]{
-		{"and-flatten", andFlatten},
-		{"and-duplicate", andDuplicate},
-		{"and-contradiction", andContradiction},
-		{"and-implied", andImplied},
-		{"and-not-null-distinct", andNotNullDistinct},
-		{"and-not-leaf", andNotLeaf},
-		{"and-exists-one", andExistsOne},
-		{"and-not-exists-one", andNotExistsOne},
-		{"and-not-exists", andNotExists},
-		{"and-members", andMembers},
-		{"and-exclusions", andExclusions},
-		{"and-unit", andUnit},
+		{name: "and-flatten", apply: andFlatten},
+		{name: "and-duplicate", apply: andDuplicate},
+		{name: "and-contradiction", apply: andContradiction},
+		{name: "and-implied", apply: andImplied},
+		{name: "and-not-null-distinct", apply: andNotNullDistinct},
+		{name: "and-not-leaf", apply: andNotLeaf},
+		{name: "and-exists-one", apply: andExistsOne},
+		{name: "and-not-exists-one", apply: andNotExistsOne},
+		{name: "and-not-exists", apply: andNotExists},
+		{name: "and-members", apply: andMembers},
+		{name: "and-exclusions", apply: andExclusions},
+		{name: "and-unit", apply: andUnit},
 	}
 	elementRules = []rule[ExistsElement]{
-		{"element-none", elementNone},
-		{"element-hoist", elementHoist},
-		{"element-member", elementMember},
-		{"element-type", elementType},
+		{name: "element-none", apply: elementNone},
+		{name: "element-hoist", apply: elementHoist},
+		{name: "element-member", apply: elementMember},
+		{name: "element-type", apply: elementType},
 	}
 	existsRules = []rule[Exists]{
-		{"exists-hoist", existsHoist},
+		{name: "exists-hoist", apply: existsHoist},
 	}
 	orRules = []rule[Or]{
-		{"or-flatten", orFlatten},
-		{"or-sort", orSort}, // here, for the rules that keep the first of several
-		{"or-duplicate", orDuplicate},
-		{"or-tautology", orTautology},
-		{"or-equalities", orEqualities},
-		{"or-distinct", orDistinct},
-		{"or-same", orSame},
-		{"or-absorb", orAbsorb},
-		{"or-exists", orExists},
-		{"or-not-exists-one", orNotExistsOne},
-		{"or-unit", orUnit},
-		{"or-factor", orFactor},
-		{"or-sort", orSort},
+		{name: "or-flatten", apply: orFlatten},
+		{name: "or-sort", keyed: orSort}, // here, for the rules that keep the first of several
+		{name: "or-duplicate", apply: orDuplicate},
+		{name: "or-tautology", apply: orTautology},
+		{name: "or-equalities", apply: orEqualities},
+		{name: "or-distinct", apply: orDistinct},
+		{name: "or-same", apply: orSame},
+		{name: "or-absorb", apply: orAbsorb},
+		{name: "or-exists", apply: orExists},
+		{name: "or-not-exists-one", apply: orNotExistsOne},
+		{name: "or-unit", apply: orUnit},
+		{name: "or-factor", apply: orFactor},
+		{name: "or-sort", keyed: orSort},
 	}
 )
 
 func (s *simplifier) simplify(p Predicate) Predicate {
-	if s.ctx.Err() != nil {
+	if s.ctx.Err() != nil || s.kept.isSettled(p) {
 		return p
 	}
+	before := s.fired
+	out := s.node(p)
+	if s.fired == before {
+		s.kept.settle(p)
+		return p
+	}
+	return out
+}
+
+func (s *simplifier) node(p Predicate) Predicate {
 	switch p := p.(type) {
 	case And:
 		// before the terms change: a negation would be pushed into its leaves, and
 		// no longer look like the complement that it is
-		whole := fire(s, []rule[And]{{"and-complement", andComplement}}, p)
+		whole := fire(s, []rule[And]{{name: "and-complement", apply: andComplement}}, p)
 		if and, ok := whole.(And); ok {
 			return fire(s, andRules, And(s.all(and)))
 		}
 		return whole
 	case Or:
-		whole := fire(s, []rule[Or]{{"or-complement", orComplement}}, p)
+		whole := fire(s, []rule[Or]{{name: "or-complement", apply: orComplement}}, p)
 		if or, ok := whole.(Or); ok {
 			return fire(s, orRules, Or(s.all(or)))
 		}
@@ -159,9 +171,13 @@ func isNot(p Predicate) bool {
 }
 
 func (s *simplifier) all(terms []Predicate) []Predicate {
+	before := s.fired
 	out := make([]Predicate, len(terms))
 	for i, t := range terms {
 		out[i] = s.simplify(t)
+	}
+	if s.fired == before {
+		return terms
 	}
 	return out
 }
@@ -170,7 +186,13 @@ func (s *simplifier) all(terms []Predicate) []Predicate {
 func fire[P Predicate](s *simplifier, rules []rule[P], p P) Predicate {
 	for _, r := range rules {
 		for { // each firing leaves less to do
-			after, fired := r.apply(p)
+			var after Predicate
+			var fired bool
+			if r.keyed != nil {
+				after, fired = r.keyed(&s.kept, p)
+			} else {
+				after, fired = r.apply(p)
+			}
 			if !fired {
 				break
 			}
@@ -194,21 +216,88 @@ type keyed struct {
 	keys  []string
 }
 
-func key(terms []Predicate) keyed {
+func key(terms []Predicate) keyed { return (*memo)(nil).key(terms) }
+
+func (m *memo) key(terms []Predicate) keyed {
 	k := keyed{terms, make([]string, len(terms))}
 	for i, t := range terms {
-		k.keys[i] = canonical(t)
+		k.keys[i] = m.canonical(t)
 	}
 	return k
 }
 
-// canonical is a text that is the same for predicates that differ only in the
-// order of their terms.
-func canonical(p Predicate) string {
-	return string(appendCanonical(nil, p))
+// memo keeps what was found out about junctions, which never change, for as long as a
+// predicate is simplified.
+type memo struct {
+	texts   map[junction]string
+	settled map[junction]bool
 }
 
-func appendCanonical(b []byte, p Predicate) []byte {
+// junction is the identity of an And or Or.
+type junction struct {
+	first *Predicate
+	terms int
+	or    bool
+}
+
+func junctionOf(p Predicate) (j junction, ok bool) {
+	switch p := p.(type) {
+	case And:
+		if len(p) > 0 {
+			return junction{&p[0], len(p), false}, true
+		}
+	case Or:
+		if len(p) > 0 {
+			return junction{&p[0], len(p), true}, true
+		}
+	}
+	return j, false
+}
+
+// isSettled reports whether no rule fires in p.
+func (m *memo) isSettled(p Predicate) bool {
+	j, ok := junctionOf(p)
+	return ok && m.settled[j]
+}
+
+func (m *memo) settle(p Predicate) {
+	j, ok := junctionOf(p)
+	if !ok {
+		return
+	}
+	if m.settled == nil {
+		m.settled = map[junction]bool{}
+	}
+	m.settled[j] = true
+}
+
+// canonical is [canonical], of a junction once.
+func (m *memo) canonical(p Predicate) string {
+	j, ok := junctionOf(p)
+	if m == nil || !ok {
+		return canonicalBy(m, p)
+	}
+	text, ok := m.texts[j]
+	if !ok {
+		if m.texts == nil {
+			m.texts = map[junction]string{}
+		}
+		text = canonicalBy(m, p)
+		m.texts[j] = text
+	}
+	return text
+}
+
+// canonical is a text that is the same for predicates that differ only in the
+// order of their terms.
+func canonical(p Predicate) string { return canonicalBy(nil, p) }
+
+func canonicalBy(m *memo, p Predicate) string {
+	var room [256]byte
+	return string(m.append(room[:0], p))
+}
+
+func (m *memo) append(b []byte, p Predicate) []byte {
 	var terms []Predicate
 	switch p := p.(type) {
 	case And:
@@ -216,17 +305,17 @@ func appendCanonical(b []byte, p Predicate) []byte {
 	case Or:
 		terms = p
 	case Not:
-		return append(appendCanonical(append(b, "(not "...), p.Of), ')')
+		return append(m.append(append(b, "(not "...), p.Of), ')')
 	case Exists:
 		b = append(append(append(b, '('), nodeName(p)...), ' ')
 		if p.On != nil {
 			b = append(appendPredicate(b, p.On), ' ')
 		}
-		return append(appendCanonical(b, p.Where), ')')
+		return append(m.append(b, p.Where), ')')
 	default:
 		return appendPredicate(b, p)
 	}
-	keys := key(terms).keys
+	keys := m.key(terms).keys
 	slices.Sort(keys)
 	b = append(append(b, '('), nodeName(p)...)
 	for _, k := range keys {
