@@ -133,7 +133,7 @@ func (b *binding) mentions(x any, v ast.Var) bool {
 			vis.Walk(x.Domain)
 			return true
 		case ast.Ref:
-			if !x.HasPrefix(b.policy.with.ref()) { // which only reads it
+			if !x.HasPrefix(b.policy.with.root) { // which only reads it
 				for _, key := range x[1:] {
 					vis.Walk(key)
 				}

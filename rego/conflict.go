@@ -124,7 +124,7 @@ func (n *negation) visit(p *Policy, x any, seen map[*ast.Rule]bool) {
 		switch {
 		case ref.HasPrefix(ast.InputRootRef):
 			n.reads = append(n.reads, ref.ConstantPrefix())
-		case ref.HasPrefix(p.with.ref()):
+		case ref.HasPrefix(p.with.root):
 			n.reads = append(n.reads, ref.ConstantPrefix())
 			if m, _ := p.with.find(ref); m != nil {
 				n.visit(p, m.body, seen)

@@ -59,7 +59,7 @@ func (q *Query) MayStop(ref ast.Ref) bool {
 	}
 	n := negation{}
 	n.visit(p, ref, map[*ast.Rule]bool{})
-	return len(n.rules)+len(n.functions) > 0 || overlap(n.reads, []ast.Ref{p.with.ref()})
+	return len(n.rules)+len(n.functions) > 0 || overlap(n.reads, []ast.Ref{p.with.root})
 }
 
 // clockBuiltins are the builtins that say another thing at another time, but one and the

@@ -40,7 +40,7 @@ func (p *Policy) indexesIn(rule *ast.Rule, body ast.Body, e *ast.Expr) []refusal
 			reads := p.boundTo(rule, v, t)
 			switch {
 			case len(rule.Head.Args) > 0:
-				reads = []ast.Ref{ast.InputRootRef, p.with.ref()}
+				reads = []ast.Ref{ast.InputRootRef, p.with.root}
 			case len(reads) == 0:
 				reads = p.reads(rule)
 			}

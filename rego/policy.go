@@ -47,7 +47,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 		modules:   s.modules,
 		store:     inmem.NewFromObject(s.data),
 		namespace: freeName("residual", s),
-		with:      &modifiers{root: freeName("with", s)},
+		with:      newModifiers(freeName("with", s)),
 		chains:    chains{map[place]link{}, map[place]link{}},
 	}
 	var err error
@@ -350,7 +350,7 @@ func stopped(err *error) {
 func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref) (r *Residual, err error) {
 	defer stopped(&err)
 	if len(q.policy.with.exprs) > 0 {
-		unknowns = append(slices.Clone(unknowns), q.policy.with.ref("at"))
+		unknowns = append(slices.Clone(unknowns), q.policy.with.at)
 	}
 	terms := make([]*ast.Term, len(unknowns))
 	for i, u := range unknowns {

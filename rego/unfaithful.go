@@ -90,7 +90,7 @@ func (p *Policy) keyReads(rule *ast.Rule, obj, key *ast.Term) []ast.Ref {
 		bound := p.boundTo(rule, v, obj)
 		switch {
 		case len(rule.Head.Args) > 0:
-			out = append(out, ast.InputRootRef, p.with.ref())
+			out = append(out, ast.InputRootRef, p.with.root)
 		case len(bound) > 0:
 			out = append(out, bound...)
 		default:

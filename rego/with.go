@@ -51,13 +51,20 @@ func (m *Modified) String() string {
 
 // modifiers are the expressions of a policy that have modifiers.
 type modifiers struct {
-	root     string // below data
-	compiler *ast.Compiler
-	exprs    []*Modified
+	root, at, vars ast.Ref
+	compiler       *ast.Compiler
+	exprs          []*Modified
+}
+
+// newModifiers are those of a policy, below a name in data.
+func newModifiers(name string) *modifiers {
+	m := &modifiers{root: ast.DefaultRootRef.Append(ast.StringTerm(name))}
+	m.at, m.vars = m.ref("at"), m.ref("vars")
+	return m
 }
 
 func (m *modifiers) ref(keys ...string) ast.Ref {
-	ref := ast.DefaultRootRef.Append(ast.StringTerm(m.root))
+	ref := m.root
 	for _, k := range keys {
 		ref = ref.Append(ast.StringTerm(k))
 	}
@@ -213,7 +220,7 @@ func (m *modifiers) readVars(body ast.Body, vars []ast.Var) ast.Body {
 
 // find is the expression that stands behind a reference, and the reference's variables.
 func (m *modifiers) find(ref ast.Ref) (*Modified, []*ast.Term) {
-	at := m.ref("at")
+	at := m.at
 	if len(ref) < len(at)+2 || !ref.HasPrefix(at) {
 		return nil, nil
 	}
@@ -239,7 +246,7 @@ func (r *Residual) Modified(ref ast.Ref) (*Modified, []*ast.Term) {
 // Variable is the name of the variable that a reference stands for, in the residual of
 // an expression with modifiers, and the rest of the reference.
 func (r *Residual) Variable(ref ast.Ref) (name ast.Var, rest ast.Ref, ok bool) {
-	vars := r.query.policy.with.ref("vars")
+	vars := r.query.policy.with.vars
 	if !ref.HasPrefix(vars) || len(ref) <= len(vars) {
 		return "", nil, false
 	}
@@ -253,7 +260,7 @@ func (r *Residual) Variable(ref ast.Ref) (name ast.Var, rest ast.Ref, ok bool) {
 func (r *Residual) PartialWith(ctx context.Context, m *Modified, input ast.Value, unknowns []ast.Ref, data ast.Value, known map[ast.Var]ast.Value) (out *Residual, err error) {
 	defer stopped(&err)
 	q := r.query
-	root := q.policy.with.ref()
+	root := q.policy.with.root
 	unknowns = slices.Clone(unknowns)
 	vars := ast.NewObject()
 	for _, v := range m.In {
@@ -339,7 +346,7 @@ func (p *Policy) mocks() []refusal {
 			}
 			reads, beyond := p.reads(e), false
 			ast.WalkRefs(e, func(ref ast.Ref) bool {
-				beyond = beyond || ref.HasPrefix(ast.DefaultRootRef) && !ref.HasPrefix(p.with.ref("vars"))
+				beyond = beyond || ref.HasPrefix(ast.DefaultRootRef) && !ref.HasPrefix(p.with.vars)
 				return beyond
 			})
 			ast.WalkClosures(e, func(any) bool {
