@@ -186,5 +186,5 @@ func (f *fixture) check(v variant, c conformance.File) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Check(ctx, f.db, Case{Query: query.At(now), Resource: f.resources[v.convention], Input: c.Input, Key: "row_id"}, f.rows[v.convention])
+	return Check(ctx, f.db, Case{Query: query.At(now), Resource: f.resources[v.convention], Input: c.Input, Key: "row_id", Direct: true}, f.rows[v.convention])
 }

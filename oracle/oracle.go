@@ -42,6 +42,9 @@ type Case struct {
 	// Compile takes the place of [compiler.Compile], unless it is nil: for tests of
 	// the oracle itself.
 	Compile func(context.Context, *rego.Query, *compiler.Resource, any) (*compiler.Compilation, error)
+	// Direct has OPA's verdict on each row held against that of package rego's direct
+	// evaluation, too, where that evaluates the policy.
+	Direct bool
 }
 
 // placeOfRow is unique in a partitioned table, too.
@@ -133,13 +136,17 @@ func (c Case) compare(ctx context.Context, f sqlgen.Filter, rows []Row, selected
 		return nil, fmt.Errorf("reading the input: %w", err)
 	}
 	allowed := make([]bool, len(rows))
+	var direct *rego.Derivation
+	if c.Direct {
+		direct = c.Query.Direct()
+	}
 	var work errgroup.Group
 	size := max(1, len(rows)/(4*runtime.GOMAXPROCS(0)))
 	work.SetLimit(runtime.GOMAXPROCS(0))
 	for from := 0; from < len(rows); from += size {
 		work.Go(func() (err error) {
 			for i := from; i < min(from+size, len(rows)) && err == nil; i++ {
-				allowed[i], err = c.allows(ctx, known, rows[i].Document)
+				allowed[i], err = c.allows(ctx, direct, known, rows[i].Document)
 			}
 			return err
 		})
@@ -162,7 +169,7 @@ func (c Case) compare(ctx context.Context, f sqlgen.Filter, rows []Row, selected
 }
 
 // allows is OPA's verdict. An evaluation that stops with an error allows nothing.
-func (c Case) allows(ctx context.Context, known, document ast.Value) (bool, error) {
+func (c Case) allows(ctx context.Context, direct *rego.Derivation, known, document ast.Value) (bool, error) {
 	input, err := replaced(known, c.Resource.Root[1:], document)
 	if err != nil {
 		return false, fmt.Errorf("making the input of a row: %w", err)
@@ -171,7 +178,14 @@ func (c Case) allows(ctx context.Context, known, document ast.Value) (bool, erro
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("evaluating the policy for a row: %w", ctx.Err())
 	}
-	return allowed && err == nil, nil
+	allowed = allowed && err == nil
+	if direct != nil {
+		values, err := direct.Eval(ctx, input)
+		if says := err == nil && values[0] != nil && values[0].Compare(ast.Boolean(true)) == 0; says != allowed {
+			return false, fmt.Errorf("direct evaluation says %v, and OPA %v: %v (%w)", says, allowed, input, err)
+		}
+	}
+	return allowed, nil
 }
 
 // selected are the keys of the rows for which the condition is true. Arguments of the

@@ -165,7 +165,7 @@ func (r *runner) next(ctx context.Context) (c checked) {
 			r.invalid++
 		}
 	}
-	c.at = Case{Query: query, Resource: r.resources[c.convention], Input: r.input, Key: "row_id", Compile: r.compile}
+	c.at = Case{Query: query, Resource: r.resources[c.convention], Input: r.input, Key: "row_id", Compile: r.compile, Direct: true}
 	r.check(ctx, &c)
 	return c
 }

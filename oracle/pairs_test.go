@@ -33,7 +33,7 @@ func TestPairs(t *testing.T) {
 				require.NoError(t, err, text)
 				query, err := policy.Prepare(ctx, "data.authz.allow")
 				require.NoError(t, err, text)
-				report, err := Check(ctx, f.db, Case{Query: query, Resource: f.resources[conv], Input: sharedInput, Key: "row_id"}, f.rows[conv][:80])
+				report, err := Check(ctx, f.db, Case{Query: query, Resource: f.resources[conv], Input: sharedInput, Key: "row_id", Direct: true}, f.rows[conv][:80])
 				if err == nil {
 					err = report.Err()
 				}

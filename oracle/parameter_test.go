@@ -194,7 +194,7 @@ func TestParameters(t *testing.T) {
 				t.Run(c.name+"/"+convention, func(t *testing.T) {
 					input, err := compiler.DecodeInput([]byte(text))
 					require.NoError(t, err)
-					at := Case{Query: query.At(now), Resource: resource, Input: input, Key: "row_id", Compile: shared.compile}
+					at := Case{Query: query.At(now), Resource: resource, Input: input, Key: "row_id", Compile: shared.compile, Direct: true}
 					report, err := Check(t.Context(), f.db, at, f.rows[convention])
 					var refusal *compiler.Error
 					switch {

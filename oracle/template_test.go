@@ -298,7 +298,7 @@ func (c *templates) check(t *testing.T, f *fixture, convention string, modules m
 		}
 		query, err := policy.Prepare(ctx, "data.authz.allow")
 		require.NoError(t, err)
-		at := Case{Query: query.At(now), Resource: l.on(f.resources[convention]), Input: l.input, Key: "row_id", Compile: throughTemplate}
+		at := Case{Query: query.At(now), Resource: l.on(f.resources[convention]), Input: l.input, Key: "row_id", Compile: throughTemplate, Direct: true}
 		report, err := Check(ctx, f.db, at, rows)
 		var refusal *compiler.Error
 		switch {

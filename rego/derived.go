@@ -216,12 +216,44 @@ func (k Known) cache() topdown.VirtualCache {
 type Derivation struct {
 	query  *Query
 	params []ast.Ref
+	direct directRules
+	isOurs []bool // of params: whether it is among those of direct
+	rest   interpreted
+	all    interpreted // where direct evaluation does not know better
+}
+
+// interpreted are rules that OPA evaluates.
+type interpreted struct {
+	query  *Query
+	params []ast.Ref
 	body   ast.Body
 }
 
 // Derive is the evaluation of the rules at params.
 func (q *Query) Derive(params []ast.Ref) *Derivation {
-	d := &Derivation{query: q, params: params}
+	d := &Derivation{query: q, params: params, all: q.interpret(params)}
+	d.direct, d.isOurs = q.policy.direct.compile(params)
+	var rest []ast.Ref
+	for i, ref := range params {
+		if !d.isOurs[i] {
+			rest = append(rest, ref)
+		}
+	}
+	d.rest = q.interpret(rest)
+	return d
+}
+
+// Direct is the direct evaluation of the query's own rule; nil where OPA would evaluate
+// it.
+func (q *Query) Direct() *Derivation {
+	if d := q.Derive([]ast.Ref{ast.MustParseRef(q.text)}); d.isOurs[0] {
+		return d
+	}
+	return nil
+}
+
+func (q *Query) interpret(params []ast.Ref) interpreted {
+	d := interpreted{query: q, params: params}
 	for i, ref := range params { // a comprehension, since it may be undefined
 		v := ast.VarTerm(fmt.Sprintf("value%d", i))
 		values := ast.ArrayComprehensionTerm(v, ast.NewBody(ast.Equality.Expr(v, ast.NewTerm(ref))))
@@ -244,6 +276,26 @@ func joinRefs(refs []ast.Ref) string {
 // Eval are the values of the parameters for an input, in their order; nil for one that
 // is undefined. An evaluation error is one of the policy.
 func (d *Derivation) Eval(ctx context.Context, input ast.Value) (out []ast.Value, err error) {
+	ours, err := d.direct.eval(ctx, input)
+	if err != nil {
+		return d.all.eval(ctx, input)
+	}
+	rest, err := d.rest.eval(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	out = make([]ast.Value, len(d.params))
+	for i, is := range d.isOurs {
+		from := &rest
+		if is {
+			from = &ours
+		}
+		out[i], *from = (*from)[0], (*from)[1:]
+	}
+	return out, nil
+}
+
+func (d interpreted) eval(ctx context.Context, input ast.Value) (out []ast.Value, err error) {
 	defer stopped(&err)
 	if len(d.params) == 0 {
 		return nil, nil

@@ -29,6 +29,7 @@ type Policy struct {
 	chains    chains       // of else
 	namespace string       // of the rules of a residual, below data
 	with      *modifiers   // expressions that partial evaluation does not see
+	direct    *direct
 }
 
 // Load reads and compiles policies. Errors of the policies' text are OPA's
@@ -78,6 +79,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 		}
 	}
 	p.nested = nestedKeys(p.desugared)
+	p.direct = newDirect(p)
 	return p, nil
 }
 
