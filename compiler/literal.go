@@ -90,6 +90,9 @@ func canonicalInet(s string) bool {
 }
 
 func equalToNumber(t sqlgen.Type, nanos bool, n ast.Number) (lit sqlgen.Literal, ok bool) {
+	if i, ok := shortInt(n); ok && !nanos && t.Kind == sqlgen.KindInt {
+		return sqlgen.Int(i), true
+	}
 	r, ok := rational(n)
 	if !ok {
 		return lit, false
@@ -122,6 +125,12 @@ func equalToNumber(t sqlgen.Type, nanos bool, n ast.Number) (lit sqlgen.Literal,
 // prints otherwise than 1, and a number beyond a float64 is looked for in a set by its
 // text. The rows' numbers are written so; those of an input may be written in any way.
 func plainNumbers(t sqlgen.Type, v ast.Value) bool {
+	switch v := v.(type) {
+	case ast.Null, ast.Boolean, ast.String:
+		return true
+	case ast.Number:
+		return plainNumber(t, v)
+	}
 	plain := true
 	ast.WalkTerms(ast.NewTerm(v), func(term *ast.Term) bool {
 		if n, ok := term.Value.(ast.Number); ok {
@@ -132,7 +141,19 @@ func plainNumbers(t sqlgen.Type, v ast.Value) bool {
 	return plain
 }
 
+// shortInt is the number, where it is an integer of few digits, written as such.
+func shortInt(n ast.Number) (int64, bool) {
+	if len(n) > 9 || n == "-0" {
+		return 0, false
+	}
+	i, err := strconv.ParseInt(string(n), 10, 64)
+	return i, err == nil && strconv.FormatInt(i, 10) == string(n)
+}
+
 func plainNumber(t sqlgen.Type, n ast.Number) bool {
+	if _, ok := shortInt(n); ok {
+		return true
+	}
 	r, ok := rational(n)
 	if !ok {
 		return false

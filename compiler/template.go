@@ -20,32 +20,22 @@ import (
 //	  a policy and a       an action,           a subject
 //	  resource             the known part
 type Plan struct {
-	query    *rego.Query
-	resource *Resource
-	derived  []ast.Ref
-	stops    map[string]bool // of them, by name: those that may end an evaluation with an error
-	ofInput  []ast.Ref       // of them: those that read nothing of what an object may say
-	// derivedReads are what the rules that are parameters read, by name
-	derivedReads map[string]derivedReads
-	kept         *derivedValues
-	reads        []ast.Ref // of the input, that a template depends on, parameters among them
-	layout       *layout
-	readsRoot    bool // the policy reads the row's document
+	query     *rego.Query
+	resource  *Resource
+	derived   []ast.Ref
+	stops     map[string]bool // of them, by name: those that may end an evaluation with an error
+	ofInput   []ast.Ref       // of them: those that read nothing of what an object may say
+	reads     []ast.Ref       // of the input, that a template depends on, parameters among them
+	layout    *layout
+	readsRoot bool // the policy reads the row's document
 	// constants is what is known of every row, at the first key of the resource's root.
 	constants *ast.Term
 	asksTime  func() bool
 }
 
-// derivedReads is what the value of a rule depends on.
-type derivedReads struct {
-	refs     []ast.Ref
-	name     string // of the references
-	asksTime bool
-}
-
 // NewPlan checks the resource's parameters that are rules against the policy.
 func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
-	p := &Plan{query: query, resource: resource, stops: map[string]bool{}, derivedReads: map[string]derivedReads{}, readsRoot: query.Policy().Reads(resource.Root)}
+	p := &Plan{query: query, resource: resource, stops: map[string]bool{}, readsRoot: query.Policy().Reads(resource.Root)}
 	unknowns := resource.unknowns()
 	for _, param := range resource.Params {
 		if !param.Derived() {
@@ -58,16 +48,10 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 			}
 		}
 		p.derived = append(p.derived, param.Path)
-		refs, asksTime := query.Policy().DerivedReads(param.Path)
-		p.derivedReads[param.name()] = derivedReads{refs, fmt.Sprint(refs), asksTime}
 		p.stops[param.name()] = query.MayStop(param.Path)
 		if !slices.ContainsFunc(query.Policy().ReadsOf(param.Path), resource.inDocument) {
 			p.ofInput = append(p.ofInput, param.Path)
 		}
-	}
-	var err error
-	if p.kept, err = newDerivedValues(); err != nil {
-		return nil, err
 	}
 	p.reads = query.InputReads(p.derived)
 	p.layout = newLayout(resource, p.reads)
@@ -138,7 +122,7 @@ type Template struct {
 
 	plan       *Plan
 	simplified sqlgen.Predicate
-	derivation *derivation
+	derivation *rego.Derivation
 	derived    []*Param // that are evaluated for each subject
 }
 
@@ -193,7 +177,7 @@ func (t *Template) prepare(doc *document) {
 			refs = append(refs, p.Path)
 		}
 	}
-	t.derivation = t.plan.derivation(refs)
+	t.derivation = t.plan.query.Derive(refs)
 }
 
 // Bind is the filter for an input of the template's key: with the values that the
@@ -255,8 +239,8 @@ func (t *Template) values(ctx context.Context, given ast.Object) (func(sqlgen.Pa
 		if err != nil {
 			return nil, err
 		}
-		values := make([]ast.Value, len(t.derived))
-		if err := t.derivation.eval(ctx, whole, values); err != nil {
+		values, err := t.derivation.Eval(ctx, whole)
+		if err != nil {
 			return nil, evalError(err)
 		}
 		for i, p := range t.derived {

@@ -124,17 +124,12 @@ func (p *Policy) walk(x any, stop []ast.Ref, visit func(any)) {
 // AsksTime reports whether the query may ask for the time, or for what depends on it,
 // so that its meaning changes with it, outside of the rules at derived.
 func (q *Query) AsksTime(derived ...ast.Ref) bool {
-	rules := q.Rules()
+	asks, rules := false, q.Rules()
 	if len(derived) > 0 { // among which those are
 		rules = q.policy.source.GetRules(ast.MustParseRef(q.text))
 	}
-	return q.policy.asksTime(rules, derived)
-}
-
-func (p *Policy) asksTime(rules []*ast.Rule, derived []ast.Ref) bool {
-	asks := false
 	for _, r := range rules {
-		p.walk(r, derived, func(x any) {
+		q.policy.walk(r, derived, func(x any) {
 			if named := namedBuiltin(x); named != nil && clockBuiltins[named.Name] {
 				asks = true
 			}
@@ -147,21 +142,10 @@ func (p *Policy) asksTime(rules []*ast.Rule, derived []ast.Ref) bool {
 // at derived are parameters, up to their first part that is not a constant. None stands
 // inside another; they are sorted.
 func (q *Query) InputReads(derived []ast.Ref) []ast.Ref {
-	return q.policy.inputReads(ast.MustParseRef(q.text), derived)
-}
-
-// DerivedReads are the references into the input that the rule at ref depends on, as
-// those of [Query.InputReads]. An evaluation of the rule depends on nothing else but,
-// where asksTime is true, its time.
-func (p *Policy) DerivedReads(ref ast.Ref) (reads []ast.Ref, asksTime bool) {
-	return p.inputReads(ref, nil), p.asksTime(p.source.GetRulesExact(ref), nil)
-}
-
-func (p *Policy) inputReads(of ast.Ref, derived []ast.Ref) []ast.Ref {
 	found := map[string]ast.Ref{}
 	add := func(ref ast.Ref) { found[ref.String()] = ref }
-	for _, r := range p.source.GetRules(of) {
-		p.walk(r, derived, func(x any) {
+	for _, r := range q.policy.source.GetRules(ast.MustParseRef(q.text)) {
+		q.policy.walk(r, derived, func(x any) {
 			switch x := x.(type) {
 			case ast.Ref:
 				if x.HasPrefix(ast.InputRootRef) {

@@ -41,9 +41,9 @@ type directRule struct {
 
 // definition is one of a rule's bodies.
 type definition struct {
-	slots, hits, lists int
-	args               []func(f *frame, arg *ast.Term) bool
-	body               step
+	slots, hits, lists, sets int
+	args                     []func(f *frame, arg *ast.Term) bool
+	body                     step
 }
 
 // step does what is left of a body, for each of its solutions.
@@ -55,6 +55,7 @@ type frame struct {
 	slots []*ast.Term   // of variables
 	hits  []bool        // of negations: whether their bodies have a solution
 	lists [][]*ast.Term // of comprehensions, and first of a rule: what was found so far
+	sets  []ast.Set     // of comprehensions of sets
 	value *ast.Term     // of a complete rule or function
 }
 
@@ -214,6 +215,9 @@ func (r *run) enter(d *definition) *frame {
 	}
 	if d.lists > 0 {
 		f.lists = make([][]*ast.Term, d.lists)
+	}
+	if d.sets > 0 {
+		f.sets = make([]ast.Set, d.sets)
 	}
 	return f
 }

@@ -99,11 +99,11 @@ func (d *direct) add(rule *directRule, r *ast.Rule, keys int) {
 // bodyCompiler compiles one definition. OPA has ordered its expressions so that it is
 // known of each variable in each of them whether it has a value there.
 type bodyCompiler struct {
-	direct      *direct
-	slots       map[ast.Var]int
-	spare       int
-	bound       map[ast.Var]bool
-	hits, lists int
+	direct            *direct
+	slots             map[ast.Var]int
+	spare             int
+	bound             map[ast.Var]bool
+	hits, lists, sets int
 }
 
 func (b *bodyCompiler) definition(rule *directRule, r *ast.Rule, key *ast.Term) definition {
@@ -132,7 +132,7 @@ func (b *bodyCompiler) definition(rule *directRule, r *ast.Rule, key *ast.Term) 
 			return b.each(r.Head.Value, func(v *ast.Term, f *frame) { f.found(v) })
 		})
 	}
-	d.slots, d.hits, d.lists = len(b.slots)+b.spare, b.hits, b.lists
+	d.slots, d.hits, d.lists, d.sets = len(b.slots)+b.spare, b.hits, b.lists, b.sets
 	return d
 }
 

@@ -186,7 +186,7 @@ func (b *bodyCompiler) term(t *ast.Term) func(f *frame) *ast.Term {
 	case *ast.ArrayComprehension:
 		return b.comprehension(v.Body, v.Term, nil, func(terms []*ast.Term) *ast.Term { return ast.ArrayTerm(terms...) })
 	case *ast.SetComprehension:
-		return b.comprehension(v.Body, v.Term, nil, func(terms []*ast.Term) *ast.Term { return ast.SetTerm(terms...) })
+		return b.setComprehension(v.Body, v.Term)
 	case *ast.ObjectComprehension:
 		return b.comprehension(v.Body, v.Key, v.Value, objectOf)
 	default:
@@ -248,5 +248,25 @@ func (b *bodyCompiler) comprehension(body ast.Body, key, val *ast.Term, of func(
 		f.lists[list] = nil
 		find(f)
 		return of(f.lists[list])
+	}
+}
+
+// setComprehension is apart: its solutions may be many more than its elements.
+func (b *bodyCompiler) setComprehension(body ast.Body, elem *ast.Term) func(f *frame) *ast.Term {
+	at := b.sets
+	b.sets++
+	find := b.inside(body, func() step {
+		value := b.term(elem)
+		return func(f *frame) {
+			if v := value(f); v != nil {
+				f.sets[at].Add(v)
+			}
+		}
+	})
+	return func(f *frame) *ast.Term {
+		set := ast.NewSet()
+		f.sets[at] = set
+		find(f)
+		return ast.NewTerm(set)
 	}
 }

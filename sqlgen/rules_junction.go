@@ -398,6 +398,9 @@ func among(terms []Predicate) func([]Predicate) bool {
 // orSort: the same disjuncts print the same, whatever order they came in; what costs
 // a look at another table comes last.
 func orSort(m *memo, p Or) (Predicate, bool) {
+	if sortedByName(p) {
+		return nil, false
+	}
 	o := newOrder(m, p)
 	if slices.IsSortedFunc(o.places, o.compare) {
 		return nil, false
@@ -408,6 +411,24 @@ func orSort(m *memo, p Or) (Predicate, bool) {
 		out[i] = p[place]
 	}
 	return out, true
+}
+
+// sortedByName reports whether the first words of the terms say that they are sorted.
+func sortedByName(terms []Predicate) bool {
+	for i := 1; i < len(terms); i++ {
+		s, t := terms[i-1], terms[i]
+		if byLast := cmp.Compare(last(s), last(t)); byLast != 0 {
+			if byLast > 0 {
+				return false
+			}
+			continue
+		}
+		x, y := nodeName(s), nodeName(t)
+		if _, isConst := t.(Const); isConst || x >= y || strings.HasPrefix(y, x) {
+			return false
+		}
+	}
+	return true
 }
 
 // order is that of an Or's terms. They are printed only where their first words say

@@ -119,7 +119,9 @@ func (s *simplifier) simplify(p Predicate) Predicate {
 	before := s.fired
 	out := s.node(p)
 	if s.fired == before {
-		s.kept.settle(p)
+		if s.fired > 0 { // there will be another pass
+			s.kept.settle(p)
+		}
 		return p
 	}
 	return out
