@@ -32,7 +32,7 @@ func andFlatten(p And) (Predicate, bool) {
 			flat = append(flat, t)
 		}
 	}
-	return unwrapAnd(flat), fired
+	return whenFired(fired, flat, unwrapAnd)
 }
 
 func orFlatten(p Or) (Predicate, bool) {
@@ -61,7 +61,7 @@ func orFlatten(p Or) (Predicate, bool) {
 			flat = append(flat, t)
 		}
 	}
-	return unwrapOr(flat), fired
+	return whenFired(fired, flat, unwrapOr)
 }
 
 // orComplement: "a or b or not (a or b)" is true.
@@ -110,12 +110,12 @@ func hasComplement(terms []Predicate, parts func(Predicate) []Predicate) bool {
 
 func andDuplicate(p And) (Predicate, bool) {
 	kept := unique(p)
-	return unwrapAnd(kept), len(kept) < len(p)
+	return whenFired(len(kept) < len(p), kept, unwrapAnd)
 }
 
 func orDuplicate(p Or) (Predicate, bool) {
 	kept := unique(p)
-	return unwrapOr(kept), len(kept) < len(p)
+	return whenFired(len(kept) < len(p), kept, unwrapOr)
 }
 
 func unique(terms []Predicate) []Predicate {
@@ -176,13 +176,13 @@ func anyPair(terms []Predicate, holds func(a, b Predicate) bool) bool {
 // andImplied: a term that follows from another says nothing.
 func andImplied(p And) (Predicate, bool) {
 	kept := dropPairwise(p, func(t, other Predicate) bool { return implies(other, t) })
-	return unwrapAnd(kept), len(kept) < len(p)
+	return whenFired(len(kept) < len(p), kept, unwrapAnd)
 }
 
 // orAbsorb: a disjunct from which another follows adds no row.
 func orAbsorb(p Or) (Predicate, bool) {
 	kept := dropPairwise(p, implies)
-	return unwrapOr(kept), len(kept) < len(p)
+	return whenFired(len(kept) < len(p), kept, unwrapOr)
 }
 
 // dropPairwise removes each term that another one, still kept, makes needless.
@@ -313,7 +313,7 @@ func andUnit(p And) (Predicate, bool) {
 		}
 		out[i] = unwrapOr(slices.DeleteFunc(slices.Clone(or), needless))
 	}
-	return out, fired
+	return whenFired(fired, out, unwrapAnd)
 }
 
 // orUnit: beside a, the conjuncts that hold whenever a does not say nothing.
@@ -336,7 +336,15 @@ func orUnit(p Or) (Predicate, bool) {
 		}
 		out[i] = unwrapAnd(slices.DeleteFunc(slices.Clone(and), needless))
 	}
-	return out, fired
+	return whenFired(fired, out, unwrapOr)
+}
+
+// whenFired is the junction of the terms that a rule has made, if it fired.
+func whenFired(fired bool, terms []Predicate, junction func([]Predicate) Predicate) (Predicate, bool) {
+	if !fired {
+		return nil, false
+	}
+	return junction(terms), true
 }
 
 // beside reports whether a term other than the i-th stands in the relation to p.
@@ -352,6 +360,11 @@ func beside(terms []Predicate, i int, p Predicate, relation func(a, b Predicate)
 // orFactor: a conjunct common to all disjuncts stands once, in front.
 func orFactor(p Or) (Predicate, bool) {
 	if len(p) < 2 {
+		return nil, false
+	}
+	if len(p) <= fewTerms && !slices.ContainsFunc(conjuncts(p[0]), func(c Predicate) bool {
+		return !slices.ContainsFunc(p[1:], func(t Predicate) bool { return !holdsPred(conjuncts(t), c) })
+	}) {
 		return nil, false
 	}
 	common := slices.Clone(conjuncts(p[0]))

@@ -46,6 +46,9 @@ func mergeSets(
 	build func(Expr, Type, []Literal) Predicate,
 	wrap func([]Predicate) Predicate,
 ) (Predicate, bool) {
+	if len(terms) <= fewTerms && !sharesSet(terms, read) {
+		return nil, false
+	}
 	groups := groupSets(terms, read)
 	if !slices.ContainsFunc(groups, func(g setGroup) bool { return len(g.at) > 1 }) {
 		return nil, false
@@ -65,6 +68,22 @@ func mergeSets(
 		out[g.at[0]] = p
 	}
 	return wrap(slices.DeleteFunc(out, func(p Predicate) bool { return p == nil })), true
+}
+
+// sharesSet reports whether two of few terms read as sets of one expression.
+func sharesSet(terms []Predicate, read func(Predicate) (Expr, Literal, bool)) bool {
+	for i, t := range terms {
+		of, lit, ok := read(t)
+		if !ok {
+			continue
+		}
+		for _, other := range terms[:i] {
+			if with, own, ok := read(other); ok && own.Type.Elem() == lit.Type.Elem() && printsSame(with, of) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // setGroup are the sets of literals of one expression, and which terms they are.
