@@ -49,11 +49,11 @@ func (l *log) explain(t *testing.T, sql string, args []any) (root node, text str
 	return plans[0].Plan, sql + "\n" + string(plan)
 }
 
-// ledByOrganization are the indexes whose first column is organization_id.
+// ledByOrganization are the partitions' indexes whose first column is organization_id.
 func (l *log) ledByOrganization(t *testing.T) map[string]bool {
 	t.Helper()
 	rows, err := l.pool.Query(t.Context(), `SELECT indexrelid::regclass::text FROM pg_index
-		WHERE indrelid = 'audit_logs'::regclass AND pg_get_indexdef(indexrelid, 1, true) = 'organization_id'`)
+		WHERE indrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass) AND pg_get_indexdef(indexrelid, 1, true) = 'organization_id'`)
 	require.NoError(t, err)
 	defer rows.Close()
 	led := map[string]bool{}
@@ -82,15 +82,20 @@ func checkScans(t *testing.T, root node, led map[string]bool, text string) {
 		if n.Relation == "organizations" {
 			return // a few dozen rows
 		}
+		// How a partition without rows is scanned, or would have been, says nothing.
+		if n.Rows+n.RowsRemoved == 0 || n.Loops == 0 {
+			return
+		}
 		require.NotContains(t, []string{"Seq Scan", "Bitmap Heap Scan", "Bitmap Index Scan"}, n.Type, text)
-		if n.Relation != "audit_logs" {
+		if !n.ofLog() {
 			return
 		}
 		require.Contains(t, []string{"Index Scan", "Index Only Scan"}, n.Type, text)
 		require.Empty(t, n.Filter, text)
-		if n.Alias == rowsOfPage {
-			require.Equal(t, "audit_logs_pkey", n.Index, text)
-			require.Equal(t, "(id = page.id)", n.IndexCond, text)
+		if n.looksUp() {
+			require.Contains(t, []string{n.Relation + "_pkey", n.Relation + "_time_id_idx"}, n.Index, text)
+			require.Contains(t, n.IndexCond, "id = page.id", text)
+			require.Contains(t, n.IndexCond, `"time" = page."time"`, text)
 			return
 		}
 		searches++
@@ -98,11 +103,15 @@ func checkScans(t *testing.T, root node, led map[string]bool, text string) {
 		require.Contains(t, n.IndexCond, "organization_id = ", text)
 		require.Zero(t, n.HeapFetches, text)
 	})
-	require.Equal(t, 1, searches, text)
+	require.Positive(t, searches, text)
 }
 
-// rowsOfPage is what a page's statement calls the log where it looks up its rows.
-const rowsOfPage = "l"
+// ofLog is whether the node scans a partition of the log.
+func (n node) ofLog() bool { return strings.HasPrefix(n.Relation, "audit_logs_") }
+
+// looksUp is whether it does so to look up the rows of a page, whose statement
+// calls the log l there; PostgreSQL numbers the partitions.
+func (n node) looksUp() bool { return strings.HasPrefix(n.Alias, "l_") }
 
 func TestPlansOfAnOrganizationAuditor(t *testing.T) {
 	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
@@ -127,23 +136,23 @@ func TestPlansOfAnOrganizationAuditor(t *testing.T) {
 				root, text := l.explain(t, sql, args)
 				checkScans(t, root, led, text)
 				depth := float64(page.Limit + page.Offset)
-				lookups := 0
+				lookups := 0.0
 				root.walk(func(n node) {
 					switch {
-					case n.Alias == rowsOfPage:
-						lookups++
+					case n.looksUp():
+						lookups += n.Loops
 						require.LessOrEqual(t, n.Rows*n.Loops, float64(page.Limit), "more rows than the page has\n%s", text)
-					case n.Relation == "audit_logs":
+					case n.ofLog():
 						require.LessOrEqual(t, n.Rows, depth, "an organization's scan reads on\n%s", text)
 					case strings.HasSuffix(n.Type, "Sort"):
-						most := float64(page.Limit) // of rows, or of one organization's keys: its index is in order
-						if len(test.orgs) > 1 {
-							most = max(most, float64(len(test.orgs))*depth)
-						}
+						// Of rows, or of keys: each partition has a few, and sorting them
+						// may be cheaper than merging.
+						most := float64(len(test.orgs)) * depth
 						require.LessOrEqual(t, n.Plans[0].Rows*n.Plans[0].Loops, most, text)
 					}
 				})
-				require.Equal(t, 1, lookups, text)
+				// The time says which one partition has the row.
+				require.LessOrEqual(t, lookups, float64(page.Limit), text)
 			})
 		}
 		t.Run(test.name+"/count", func(t *testing.T) {

@@ -48,7 +48,19 @@ func TestThousandOrganizations(t *testing.T) {
 		for _, mode := range []string{"force_custom_plan", "auto"} {
 			t.Run(name+"/"+mode, func(t *testing.T) {
 				root, plan := l.hundredth(t, mode, name, statement.sql, statement.args)
-				checkScans(t, root, led, plan)
+				// Where nearly every row of a partition is found, the count ends as soon
+				// without an index.
+				sequential := false
+				root.walk(func(n node) {
+					if n.ofLog() && n.Type == "Seq Scan" && n.Rows+n.RowsRemoved > 0 {
+						sequential = true
+						require.Equal(t, "count", name, plan)
+						require.LessOrEqual(t, n.Rows+n.RowsRemoved, 1.1*(countCap+1), plan)
+					}
+				})
+				if !sequential {
+					checkScans(t, root, led, plan)
+				}
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/auditquery"
@@ -43,6 +44,21 @@ func (l *log) searchOf(t *testing.T, q string) sqlgen.Predicate {
 	return s.Predicate(r)
 }
 
+// partsOf are the names of the partitions of indexes of a log.
+func (l *log) partsOf(t *testing.T, indexes ...string) map[string]bool {
+	t.Helper()
+	rows, err := l.pool.Query(t.Context(), "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY($1::text[]::regclass[])", indexes)
+	require.NoError(t, err)
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	parts := map[string]bool{}
+	for _, name := range names {
+		parts[name] = true
+	}
+	require.NotEmpty(t, parts)
+	return parts
+}
+
 // A page behind a row in the middle of the log reads no more than a page's keys of
 // each organization, from the row on.
 func TestPlansOfPagesBehindARow(t *testing.T) {
@@ -61,9 +77,9 @@ func TestPlansOfPagesBehindARow(t *testing.T) {
 				root.walk(func(n node) {
 					require.NotContains(t, []string{"Seq Scan", "Bitmap Heap Scan"}, n.Type+map[bool]string{true: " "}[n.Relation == "organizations"], text)
 					switch {
-					case n.Alias == rowsOfPage:
-						require.Equal(t, "audit_logs_pkey", n.Index, text)
-					case n.Relation == "audit_logs":
+					case n.looksUp():
+						require.Contains(t, n.IndexCond, "id = page.id", text)
+					case n.ofLog() && n.Loops > 0:
 						scans++
 						require.Equal(t, "Index Only Scan", n.Type, text)
 						require.Contains(t, n.IndexCond, "ROW(", text)
@@ -73,7 +89,7 @@ func TestPlansOfPagesBehindARow(t *testing.T) {
 						require.LessOrEqual(t, n.Plans[0].Rows*n.Plans[0].Loops, float64(c.orgs*limit), text)
 					}
 				})
-				require.Equal(t, 1, scans, text)
+				require.Positive(t, scans, text)
 			})
 		}
 	}
@@ -84,6 +100,7 @@ func TestPlansOfPagesBehindARow(t *testing.T) {
 func TestPlansOfACountWithinABudget(t *testing.T) {
 	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
 	const budget = 5000
+	ordered := l.partsOf(t, "audit_logs_time", "audit_logs_organization")
 	for _, c := range l.callers(t) {
 		for _, q := range []string{"status_code:<100", "-action:login -action:logout status_code:<100", "date_to:2026-01-01 status_code:<100"} {
 			t.Run(c.name+"/"+q, func(t *testing.T) {
@@ -92,24 +109,30 @@ func TestPlansOfACountWithinABudget(t *testing.T) {
 				sql, args, ok := auditquery.BudgetedCount(auditquery.AuditLogs(), c.filter, search, countCap, budget)
 				require.True(t, ok)
 				root, text := l.explain(t, sql, args)
-				scans := 0
+				scans, read, lookups := 0, 0.0, 0.0
 				root.walk(func(n node) {
+					if n.Loops == 0 {
+						return
+					}
 					require.NotContains(t, n.Type, "Sort", text)
 					require.NotContains(t, []string{"Seq Scan", "Hash Join", "Merge Join"}, n.Type, text)
 					switch {
-					case n.Relation != "audit_logs":
+					case !n.ofLog():
 					case n.Rows*n.Loops > 1 && n.Rows > 1 || n.Type == "Index Only Scan":
 						scans++
 						require.Equal(t, "Index Only Scan", n.Type, text)
-						require.Contains(t, []string{"audit_logs_time", "audit_logs_organization"}, n.Index, text)
+						require.True(t, ordered[n.Index], text)
 						require.Zero(t, n.RowsRemoved, text)
-						require.LessOrEqual(t, n.Rows*n.Loops, float64(budget+2*c.orgs), text)
+						read += n.Rows * n.Loops
 					default: // a row by its key
 						require.Regexp(t, "\\bid = ", n.IndexCond, text)
-						require.LessOrEqual(t, n.Loops, float64(budget+2*c.orgs), text)
+						lookups += n.Loops
 					}
 				})
-				require.Equal(t, 1, scans, text)
+				require.Positive(t, scans, text)
+				// The rows of a loop are rounded up, in each of 14 partitions at most.
+				require.LessOrEqual(t, read, float64(budget+2*c.orgs+14*c.orgs), text)
+				require.LessOrEqual(t, lookups, float64(budget+2*c.orgs), text)
 				var count int
 				var more bool
 				require.NoError(t, l.pool.QueryRow(t.Context(), sql, args...).Scan(&count, &more))
@@ -128,7 +151,7 @@ func TestPlansOfACountWithinABudgetThatFindsMany(t *testing.T) {
 	root, text := l.explain(t, sql, args)
 	root.walk(func(n node) {
 		require.NotContains(t, n.Type, "Sort", text)
-		if n.Relation == "audit_logs" {
+		if n.ofLog() {
 			require.LessOrEqual(t, n.Rows*n.Loops, 2*float64(countCap), text)
 		}
 	})
@@ -138,6 +161,7 @@ func TestPlansOfACountWithinABudgetThatFindsMany(t *testing.T) {
 // users, and not looked for in row after row.
 func TestPlansOfATextThatFewHave(t *testing.T) {
 	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
+	texts := l.partsOf(t, "audit_logs_text")
 	var rare string
 	require.NoError(t, l.pool.QueryRow(t.Context(), `SELECT resource_target FROM audit_logs WHERE length(resource_target) >= 5
 		GROUP BY 1 HAVING count(*) < 10 ORDER BY length(resource_target) DESC, 1 LIMIT 1`).Scan(&rare))
@@ -153,9 +177,12 @@ func TestPlansOfATextThatFewHave(t *testing.T) {
 				root, text := l.explain(t, sql, args)
 				used := false
 				root.walk(func(n node) {
+					if n.ofLog() && n.Rows+n.RowsRemoved == 0 {
+						return // a partition without rows is scanned in any way
+					}
 					require.NotEqual(t, "Seq Scan", n.Type, text)
-					used = used || n.Index == "audit_logs_text"
-					if n.Relation == "audit_logs" {
+					used = used || texts[n.Index]
+					if n.ofLog() {
 						require.LessOrEqual(t, n.Rows+n.RowsRemoved, 1000.0, text)
 					}
 				})
@@ -215,6 +242,7 @@ func BenchmarkCountOfNone(b *testing.B) {
 func TestPlansOfConnections(t *testing.T) {
 	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
 	engine := newEngine(t)
+	led := l.partsOf(t, "connection_logs_organization")
 	var at auditquery.Place
 	var busiest, other uuid.UUID
 	require.NoError(t, l.pool.QueryRow(t.Context(), "SELECT connect_time, id FROM connection_logs ORDER BY connect_time DESC, id DESC OFFSET 3000 LIMIT 1").Scan(&at.Time, &at.ID))
@@ -230,16 +258,17 @@ func TestPlansOfConnections(t *testing.T) {
 			scans := 0
 			root.walk(func(n node) {
 				switch {
-				case n.Alias == rowsOfPage:
-					require.Equal(t, "connection_logs_pkey", n.Index, text)
-				case n.Relation == "connection_logs":
+				case n.looksUp():
+					require.Contains(t, n.IndexCond, "id = page.id", text)
+					require.Contains(t, n.IndexCond, "connect_time = page.connect_time", text)
+				case strings.HasPrefix(n.Relation, "connection_logs_") && n.Rows*n.Loops > 0:
 					scans++
 					require.Equal(t, "Index Only Scan", n.Type, text)
-					require.Equal(t, "connection_logs_organization", n.Index, text)
+					require.True(t, led[n.Index], text)
 					require.LessOrEqual(t, n.Rows, 25.0, text)
 				}
 			})
-			require.Equal(t, 1, scans, text)
+			require.Positive(t, scans, text)
 		}
 	}
 }

@@ -64,6 +64,7 @@ var tables = []string{
 }
 
 // digest is a hash of all rows, as COPY writes them, in the order of insertion.
+// The number of the transaction that wrote a log is of the database, not of the seed.
 func digest(t *testing.T, pool *pgxpool.Pool) string {
 	t.Helper()
 	conn, err := pool.Acquire(t.Context())
@@ -72,7 +73,7 @@ func digest(t *testing.T, pool *pgxpool.Pool) string {
 	hash := sha256.New()
 	for _, table := range append(tables, "(SELECT * FROM roles WHERE organization_id IS NOT NULL)") {
 		if !strings.HasPrefix(table, "(") {
-			table = "(TABLE " + table + ")"
+			table = "(SELECT to_jsonb(r) - 'written_in' FROM " + table + " AS r)"
 		}
 		_, err := conn.Conn().PgConn().CopyTo(t.Context(), hash, "COPY "+table+" TO STDOUT")
 		require.NoError(t, err)
@@ -120,7 +121,8 @@ func TestCounts(t *testing.T) {
 		"ongoing connections":      `SELECT count(*) > 0 FROM connection_logs WHERE connection_id IS NOT NULL AND disconnect_time IS NULL`,
 		"web connections":          `SELECT count(*) > 500 FROM connection_logs WHERE connection_id IS NULL AND slug_or_port IS NOT NULL AND code IS NOT NULL`,
 		"analyzed":                 `SELECT bool_and(reltuples >= 0) FROM pg_class WHERE relname = ANY('{audit_logs,users,documents}')`,
-		"all visible":              `SELECT relallvisible = relpages FROM pg_class WHERE relname = 'audit_logs'`,
+		"all visible":              `SELECT bool_and(relallvisible = relpages) AND sum(relpages) > 0 FROM pg_class WHERE oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass)`,
+		"in months":                `SELECT NOT EXISTS (SELECT FROM audit_logs_default) AND NOT EXISTS (SELECT FROM connection_logs_default)`,
 	} {
 		require.True(t, query[bool](t, pool, sql), what)
 	}
@@ -238,7 +240,7 @@ func (c cancelAt) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-const indexes = "SELECT coalesce(string_agg(indexdef, E'\n' ORDER BY indexdef), '') FROM pg_indexes WHERE schemaname = 'public'"
+const indexes = "SELECT coalesce(string_agg(indexdef, E'\n' ORDER BY indexdef), '') FROM pg_indexes WHERE schemaname = 'public' AND tablename !~ '_\\d{4}_\\d\\d$'"
 
 func TestInterruptedLoadLeavesNothing(t *testing.T) {
 	pool := migrated(t)

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/internal/postgres"
 )
 
 const (
@@ -154,6 +155,12 @@ func load(ctx context.Context, pool *pgxpool.Pool, opts Options) (result Result,
 	}
 	if err := copyRows(ctx, tx, "sessions", sessionColumns, pgx.CopyFromRows(w.sessions(opts.Rows))); err != nil {
 		return result, err
+	}
+	// Rows of months without a partition would all be in one.
+	for _, t := range postgres.LogTables {
+		if err := postgres.AddMonths(ctx, tx, t, day.AddDate(-1, 0, 0), day); err != nil {
+			return result, err
+		}
 	}
 	if err := copyRows(ctx, tx, "connection_logs", connectionColumns, newConnectionLogs(w)); err != nil {
 		return result, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -84,6 +85,18 @@ func (a api) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	_, err := a.pool.Exec(t.Context(), sql, args...)
 	require.NoError(t, err)
+}
+
+// purge deletes rows of a log, as retention does.
+func (a api) purge(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	require.NoError(t, pgx.BeginFunc(t.Context(), a.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SET LOCAL rowfence.maintenance = 'on'"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), sql, args...)
+		return err
+	}))
 }
 
 type answer struct {

@@ -96,7 +96,7 @@ func gzipped(t *testing.T, s string) string {
 
 func TestEventsAreWrittenAndRead(t *testing.T) {
 	a := newIngestAPI(t)
-	a.exec(t, "DELETE FROM audit_logs")
+	a.purge(t, "DELETE FROM audit_logs")
 	written := 0
 	for _, c := range []struct {
 		body    string
@@ -261,7 +261,7 @@ func TestServicesAddKinds(t *testing.T) {
 
 func TestPagesAreDescribed(t *testing.T) {
 	a := newIngestAPI(t)
-	a.exec(t, "DELETE FROM audit_logs")
+	a.purge(t, "DELETE FROM audit_logs")
 	body := fmt.Sprintf(`[
 		{"time": "2026-04-01T00:00:00Z", "resource_type": "workspace", "action": "create", "status_code": 201, "resource_id": "%[1]s", "resource_target": "old", "resource_owner_id": "%[2]s"},
 		{"time": "2026-04-02T00:00:00Z", "resource_type": "workspace", "action": "update", "status_code": 200, "resource_id": "%[1]s", "resource_target": "new name"},

@@ -78,8 +78,8 @@ func TestPagesByCursor(t *testing.T) {
 		for _, token := range []string{"ann", "bob"} { // of one organization, and of all
 			for _, q := range []string{"", "paged", "organization:a organization:b"} {
 				t.Run(route+" "+token+" "+q, func(t *testing.T) {
-					a.exec(t, "DELETE FROM audit_logs WHERE time > '2089-01-01Z'")
-					a.exec(t, "DELETE FROM connection_logs WHERE connect_time > '2089-01-01Z'")
+					a.purge(t, "DELETE FROM audit_logs WHERE time > '2089-01-01Z'")
+					a.purge(t, "DELETE FROM connection_logs WHERE connect_time > '2089-01-01Z'")
 					target := route + "?limit=7&count=none&q=" + url.QueryEscape(q)
 					whole, _ := ask(t, a, route+"?limit=1000&q="+url.QueryEscape(q), token)
 					want := whole.ids()
@@ -156,7 +156,7 @@ func TestCursorsAreOfTheirSearchAndCaller(t *testing.T) {
 func TestCursorAtTheEnd(t *testing.T) {
 	a := newAPI(t)
 	page, _ := ask(t, a, "/api/v2/audit?limit=3", "bob")
-	a.exec(t, "DELETE FROM audit_logs WHERE id = $1", id(1))
+	a.purge(t, "DELETE FROM audit_logs WHERE id = $1", id(1))
 	page, _ = ask(t, a, "/api/v2/audit?limit=2&cursor="+page.Next, "bob")
 	require.Empty(t, page.ids())
 	require.Empty(t, page.Next)

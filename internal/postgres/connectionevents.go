@@ -22,11 +22,13 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::timesta
 ON CONFLICT (connection_id, workspace_id, agent_name) DO UPDATE SET id = s.id
 RETURNING connection_id, workspace_id, agent_name, id, connect_time, connected_at, reason_at, code_at`
 
+	// Locked, so that retention does not take them before they are written.
 	sessionRows = `
 SELECT l.id, l.organization_id, l.workspace_owner_id, l.workspace_id, l.workspace_name, l.agent_name, l.type, l.ip,
 	l.disconnect_time, coalesce(l.disconnect_reason, ''), l.code
 FROM unnest($1::uuid[], $2::timestamptz[]) AS k(id, at)
-JOIN connection_logs AS l ON l.id = k.id AND l.connect_time = k.at`
+JOIN connection_logs AS l ON l.id = k.id AND l.connect_time = k.at
+FOR UPDATE OF l`
 
 	updateSessionRows = `
 UPDATE connection_logs AS l

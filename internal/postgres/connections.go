@@ -21,7 +21,7 @@ SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o
 	coalesce(l.user_agent, ''), l.user_id, coalesce(l.slug_or_port, ''),
 	l.connection_id, l.disconnect_time, coalesce(l.disconnect_reason, '')
 FROM page
-JOIN connection_logs AS l ON l.id = page.id
+JOIN connection_logs AS l ON l.id = page.id AND l.connect_time = page.connect_time
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 LEFT JOIN users AS w ON w.id = l.workspace_owner_id
 ORDER BY l.connect_time DESC, l.id DESC`

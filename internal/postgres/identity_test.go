@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -34,6 +35,18 @@ var (
 	orgA, orgB, orgC = id(0xa1), id(0xa2), id(0xa3)
 	groupG           = id(0xb1)
 )
+
+// purge deletes rows of a log, as retention does.
+func purge(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	require.NoError(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SET LOCAL rowfence.maintenance = 'on'"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), sql, args...)
+		return err
+	}))
+}
 
 // people has ann, an auditor of A who is also a member of B and in the group G
 // of A; bob, the owner; and cid, who is suspended.

@@ -220,7 +220,7 @@ func TestDisconnectsInAnyOrder(t *testing.T) {
 		AND user_id = $1 AND num_nulls(connection_id, disconnect_time, disconnect_reason) = 3`, id(1)))
 
 	// A session that retention took comes back with what is told of it then.
-	exec(t, pool, "DELETE FROM connection_logs WHERE connection_id = $1", id(1))
+	purge(t, pool, "DELETE FROM connection_logs WHERE connection_id = $1", id(1))
 	writeConnections(t, pool, bye(1))
 	require.Len(t, connectionRows(t, pool, 1), 1)
 	writeConnections(t, pool, bye(1))

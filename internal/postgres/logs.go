@@ -22,7 +22,7 @@ SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agen
 	l.action, l.diff, l.status_code, l.additional_fields, l.user_id,
 	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')
 FROM page
-JOIN audit_logs AS l ON l.id = page.id
+JOIN audit_logs AS l ON l.id = page.id AND l.time = page.time
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 ORDER BY l.time DESC, l.id DESC`
 

@@ -46,12 +46,12 @@ func TestAuditLogs(t *testing.T) {
 		exec(t, pool, `INSERT INTO audit_logs (id, time, organization_id, user_id, resource_type, resource_target, action, status_code)
 			VALUES ($1, $2, $3, $4, 'template', 'x', 'create', 200)`, id(n), at, org, user)
 	}
-	add(1, orgA, ann, noon)
 	add(2, orgA, ann, noon) // at the same time: the greater id comes first
 	add(3, orgB, bob, noon.Add(time.Hour))
 	add(4, orgC, nil, noon.Add(-time.Hour))
 	add(5, nil, id(99), noon.Add(2*time.Hour))
-	exec(t, pool, `UPDATE audit_logs SET ip = '10.0.0.1', diff = '{"k": {"old": "hunter2", "new": 1, "secret": true}}' WHERE id = $1`, id(1))
+	exec(t, pool, `INSERT INTO audit_logs (id, time, organization_id, user_id, resource_type, resource_target, action, status_code, ip, diff)
+		VALUES ($1, $2, $3, $4, 'template', 'x', 'create', 200, '10.0.0.1', '{"k": {"old": "hunter2", "new": 1, "secret": true}}')`, id(1), noon, orgA, ann)
 
 	all := auditquery.Page{Limit: 100}
 	for _, c := range []struct {

@@ -26,7 +26,15 @@ const (
 // Migrate brings the database to this server's version. Several servers may do
 // so at once: one migrates, the others wait for it. A database that is further
 // is left as it is.
-func Migrate(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (err error) {
+func Migrate(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) error {
+	latest, err := latestMigration()
+	if err != nil {
+		return err
+	}
+	return migrateTo(ctx, pool, log, latest)
+}
+
+func migrateTo(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, version int64) (err error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriodSeconds, lockAttempts))
 	if err != nil {
 		return fmt.Errorf("making the migration lock: %w", err)
@@ -39,11 +47,11 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (err err
 	// This gives the connections back; the pool stays open.
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(partitioning(pool)), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("reading the embedded migrations: %w", err)
 	}
-	results, err := provider.Up(ctx)
+	results, err := provider.UpTo(ctx, version)
 	if err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
 	}
@@ -59,7 +67,7 @@ func latestMigration() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the embedded migrations: %w", err)
 	}
-	var latest int64
+	latest := int64(partitioningVersion)
 	for _, f := range files {
 		version, err := goose.NumericComponent(f.Name())
 		if err != nil {
