@@ -44,10 +44,10 @@ func (l *log) searchOf(t *testing.T, q string) sqlgen.Predicate {
 	return s.Predicate(r)
 }
 
-// partsOf are the names of the partitions of indexes of a log.
-func (l *log) partsOf(t *testing.T, indexes ...string) map[string]bool {
+// partsOf are the names of the partitions of tables or indexes.
+func (l *log) partsOf(t *testing.T, whole ...string) map[string]bool {
 	t.Helper()
-	rows, err := l.pool.Query(t.Context(), "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY($1::text[]::regclass[])", indexes)
+	rows, err := l.pool.Query(t.Context(), "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY($1::text[]::regclass[])", whole)
 	require.NoError(t, err)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
@@ -57,6 +57,19 @@ func (l *log) partsOf(t *testing.T, indexes ...string) map[string]bool {
 	}
 	require.NotEmpty(t, parts)
 	return parts
+}
+
+// emptyParts are the names of the log's partitions without rows: how these are
+// scanned says nothing.
+func (l *log) emptyParts(t *testing.T) map[string]bool {
+	t.Helper()
+	empty := map[string]bool{}
+	for part := range l.partsOf(t, "audit_logs") {
+		var used bool
+		require.NoError(t, l.pool.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM "+part+")").Scan(&used))
+		empty[part] = !used
+	}
+	return empty
 }
 
 // A page behind a row in the middle of the log reads no more than a page's keys of
@@ -75,6 +88,9 @@ func TestPlansOfPagesBehindARow(t *testing.T) {
 				root, text := l.explain(t, sql, args)
 				scans := 0
 				root.walk(func(n node) {
+					if n.Loops == 0 || n.ofLog() && n.Rows+n.RowsRemoved == 0 && n.Type != "Index Only Scan" {
+						return // a partition that was not looked into, or is empty
+					}
 					require.NotContains(t, []string{"Seq Scan", "Bitmap Heap Scan"}, n.Type+map[bool]string{true: " "}[n.Relation == "organizations"], text)
 					switch {
 					case n.looksUp():
@@ -100,6 +116,7 @@ func TestPlansOfPagesBehindARow(t *testing.T) {
 func TestPlansOfACountWithinABudget(t *testing.T) {
 	l := logOf(t, "ROWFENCE_PLAN_ROWS", 200_000)
 	const budget = 5000
+	empty := l.emptyParts(t)
 	ordered := l.partsOf(t, "audit_logs_time", "audit_logs_organization")
 	for _, c := range l.callers(t) {
 		for _, q := range []string{"status_code:<100", "-action:login -action:logout status_code:<100", "date_to:2026-01-01 status_code:<100"} {
@@ -111,8 +128,8 @@ func TestPlansOfACountWithinABudget(t *testing.T) {
 				root, text := l.explain(t, sql, args)
 				scans, read, lookups := 0, 0.0, 0.0
 				root.walk(func(n node) {
-					if n.Loops == 0 {
-						return
+					if n.Loops == 0 || empty[n.Relation] {
+						return // a partition that was not looked into, or is empty
 					}
 					require.NotContains(t, n.Type, "Sort", text)
 					require.NotContains(t, []string{"Seq Scan", "Hash Join", "Merge Join"}, n.Type, text)
@@ -258,6 +275,7 @@ func TestPlansOfConnections(t *testing.T) {
 			scans := 0
 			root.walk(func(n node) {
 				switch {
+				case n.Loops == 0:
 				case n.looksUp():
 					require.Contains(t, n.IndexCond, "id = page.id", text)
 					require.Contains(t, n.IndexCond, "connect_time = page.connect_time", text)

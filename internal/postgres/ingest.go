@@ -20,7 +20,11 @@ import (
 const (
 	// What was written has to be on disk when it is said to be, also where the
 	// database's default is another.
-	beginDurable = "BEGIN; SET LOCAL synchronous_commit = on"
+	//
+	// All joins are of the rows of a group with large tables by their keys. The time
+	// says which partition has a row, but the planner reckons with all of them, and
+	// would rather read a small log as a whole to join it.
+	beginDurable = "BEGIN; SET LOCAL synchronous_commit = on; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 
 	// A group that met another one's locks in the wrong order, or a change of the
 	// tables beneath it, is written again this often.

@@ -14,15 +14,19 @@ import (
 )
 
 // Rows are fetched by the keys of the page, which is MATERIALIZED so that the
-// planner can't pull wide rows or the join below the page's order.
+// planner can't pull wide rows or the join below the page's order. Each by itself,
+// which the LIMIT sees to: the time says which partition has the row, but the
+// planner reckons with all of them, and would rather read a small log as a whole.
+// They are MATERIALIZED too, so that nothing is joined to each by itself.
 const auditLogsOfPage = `
-WITH page AS MATERIALIZED (%s)
+WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
+	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM audit_logs AS l WHERE l.id = page.id AND l.time = page.time LIMIT 1) AS l
+)
 SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agent, ''),
 	l.resource_type, l.resource_id, l.resource_target, l.resource_icon, l.resource_link,
 	l.action, l.diff, l.status_code, l.additional_fields, l.user_id,
 	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')
-FROM page
-JOIN audit_logs AS l ON l.id = page.id AND l.time = page.time
+FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 ORDER BY l.time DESC, l.id DESC`
 
