@@ -68,6 +68,21 @@ func Keys(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	return s.text.String(), s.args, true
 }
 
+// AllKeys is [Keys] of all rows found, for a cursor of the database: nothing bounds
+// how many there are. Several organizations are not asked for one by one, because
+// that would sort the keys of all of them before the first is known.
+func AllKeys(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, start int) (text string, args []any, ok bool) {
+	filter := both(authorized, search)
+	if filter.Result() == sqlgen.ResultNever {
+		return "", nil, false
+	}
+	s := statement{log: of, start: start}
+	s.write("SELECT ", of.keys(""), of.from())
+	s.where(filter)
+	s.write(of.order("", false))
+	return s.text.String(), s.args, true
+}
+
 // maxLateralKeys is how many keys the form per organization may read.
 //
 // An array condition loses the index's order, so the plain form sorts all that

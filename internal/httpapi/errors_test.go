@@ -220,6 +220,7 @@ type stub struct {
 	session, resolve, list, count, ready error
 	counted                              audit.Count
 	hang, panics                         bool
+	exported                             int // rows before the error of list
 }
 
 func (s stub) Session(context.Context, string) (audit.Session, error) {
@@ -251,6 +252,19 @@ func (s stub) Connections(context.Context, sqlgen.Filter, sqlgen.Predicate, audi
 
 func (s stub) CountConnections(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error) {
 	return s.counted, s.count
+}
+
+func (s stub) ExportAuditLogs(_ context.Context, _ sqlgen.Filter, _ sqlgen.Predicate, each func([]audit.Log) error) error {
+	for range s.exported {
+		if err := each([]audit.Log{{}}); err != nil {
+			return err
+		}
+	}
+	return s.list
+}
+
+func (s stub) ExportConnections(context.Context, sqlgen.Filter, sqlgen.Predicate, func([]audit.Connection) error) error {
+	return s.list
 }
 
 func (s stub) Ready(context.Context) error { return s.ready }

@@ -30,41 +30,20 @@ type searchQuery struct {
 // error is an *apiError with all that is wrong; invalid is its message when the
 // search is.
 func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Search, error), cursors auditquery.Cursors, scope auditquery.Scope) (searchQuery, error) {
-	params, err := url.ParseQuery(rawQuery)
+	params, err := readParams(rawQuery)
 	if err != nil {
-		return searchQuery{}, &apiError{
-			Status:  http.StatusBadRequest,
-			Message: "The URL's query can't be read: it has a stray % or ;.",
-		}
+		return searchQuery{}, err
 	}
-	refused := &apiError{Status: http.StatusBadRequest, Message: "Query parameters have invalid values."}
-	add := func(field, format string, args ...any) {
-		refused.Validations = append(refused.Validations, validation{Field: field, Detail: fmt.Sprintf(format, args...)})
-	}
-	once := func(name string) string {
-		if len(params[name]) > 1 {
-			add(name, "Query param %q must be given once", name)
-		}
-		return params.Get(name)
-	}
-
-	query := searchQuery{scope: scope, now: time.Now().UTC().Truncate(time.Microsecond)}
-	query.scope.Search, err = parse(once("q"))
+	query := searchQuery{scope: scope, now: searchTime()}
+	query.scope.Search, err = params.search(invalid, parse)
 	if err != nil {
-		var problems auditquery.Problems
-		if !errors.As(err, &problems) {
-			return searchQuery{}, fmt.Errorf("reading the search: %w", err)
-		}
-		refused.Message = invalid
-		for _, p := range problems {
-			refused.Validations = append(refused.Validations, validation{p.Field, p.Detail, &position{p.Element, p.Offset, p.Length}})
-		}
+		return searchQuery{}, err
 	}
-	searchRefused := err != nil
+	searchRefused := params.refused.Validations != nil
 	number := func(name string, most int64) int {
-		n, err := parseCount(once(name), most)
+		n, err := parseCount(params.once(name), most)
 		if err != nil {
-			add(name, "Query param %q must be a valid 32-bit positive integer: %s", name, err)
+			params.refuse(name, "Query param %q must be a valid 32-bit positive integer: %s", name, err)
 		}
 		return n
 	}
@@ -72,33 +51,89 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 	if query.page.Limit == 0 {
 		query.page.Limit = defaultLimit
 	}
-	if query.count, err = parseCounting(once("count")); err != nil {
-		add("count", "Query param %q has invalid value: %s", "count", err)
+	if query.count, err = parseCounting(params.once("count")); err != nil {
+		params.refuse("count", "Query param %q has invalid value: %s", "count", err)
 	}
 	// Whether a cursor is one of the search can't be told of a search that is none.
-	if text := once("cursor"); text != "" && !searchRefused {
+	if text := params.once("cursor"); text != "" && !searchRefused {
 		cursor, err := cursors.Decode(query.scope, text)
 		if err != nil {
-			add("cursor", "Query param %q %s", "cursor", err)
+			params.refuse("cursor", "Query param %q %s", "cursor", err)
 		}
 		if query.page.Offset > 0 {
-			add("offset", "Query param %q can not be given with a cursor", "offset")
+			params.refuse("offset", "Query param %q can not be given with a cursor", "offset")
 		}
 		query.page.From, query.page.Newer, query.now = &cursor.From, cursor.Newer, cursor.Now
 	}
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if !slices.Contains(searchParams, name) {
-			add(clip(name), "%q is not a valid query param", clip(name))
-		}
-	}
-	if refused.Validations != nil {
-		return searchQuery{}, refused
+	if err := params.check("q", "limit", "offset", "cursor", "count"); err != nil {
+		return searchQuery{}, err
 	}
 	return query, nil
 }
 
-// searchParams are the parameters that there are.
-var searchParams = []string{"q", "limit", "offset", "cursor", "count"}
+// searchTime is what since: counts back from in a search that begins.
+func searchTime() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// params are the parameters of a request, and what is wrong with them.
+type params struct {
+	values  url.Values
+	refused apiError
+}
+
+func readParams(rawQuery string) (*params, error) {
+	values, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return nil, &apiError{
+			Status:  http.StatusBadRequest,
+			Message: "The URL's query can't be read: it has a stray % or ;.",
+		}
+	}
+	return &params{values, apiError{Status: http.StatusBadRequest, Message: "Query parameters have invalid values."}}, nil
+}
+
+func (p *params) refuse(field, format string, args ...any) {
+	p.refused.Validations = append(p.refused.Validations, validation{Field: field, Detail: fmt.Sprintf(format, args...)})
+}
+
+// once is the value of a parameter that may be given once, "" if it is not.
+func (p *params) once(name string) string {
+	if len(p.values[name]) > 1 {
+		p.refuse(name, "Query param %q must be given once", name)
+	}
+	return p.values.Get(name)
+}
+
+// search reads q. The error is one of the server.
+func (p *params) search(invalid string, parse func(q string) (auditquery.Search, error)) (auditquery.Search, error) {
+	search, err := parse(p.once("q"))
+	if err == nil {
+		return search, nil
+	}
+	var problems auditquery.Problems
+	if !errors.As(err, &problems) {
+		return auditquery.Search{}, fmt.Errorf("reading the search: %w", err)
+	}
+	p.refused.Message = invalid
+	for _, problem := range problems {
+		p.refused.Validations = append(p.refused.Validations,
+			validation{problem.Field, problem.Detail, &position{problem.Element, problem.Offset, problem.Length}})
+	}
+	return auditquery.Search{}, nil
+}
+
+// check refuses others than the known parameters. The error is an *apiError with
+// all that was refused.
+func (p *params) check(known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		if !slices.Contains(known, name) {
+			p.refuse(clip(name), "%q is not a valid query param", clip(name))
+		}
+	}
+	if p.refused.Validations != nil {
+		return &p.refused
+	}
+	return nil
+}
 
 const maxOffset = 1<<31 - 1
 

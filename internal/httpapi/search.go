@@ -65,6 +65,24 @@ func (s *server) authorize(ctx context.Context, subject audit.Subject, resource 
 	return filter, nil
 }
 
+// condition is what the subject may read of a resource, and what is searched for.
+func (s *server) condition(ctx context.Context, subject audit.Subject, resource string, search auditquery.Search, now time.Time) (authorized sqlgen.Filter, found sqlgen.Predicate, err error) {
+	authorized, err = s.authorize(ctx, subject, resource)
+	if err != nil {
+		return sqlgen.Never(), nil, err
+	}
+	// Who may read nothing is not told that there is anything.
+	if authorized.Result() == sqlgen.ResultNever {
+		return authorized, sqlgen.False, nil
+	}
+	resolved, err := s.store.Resolve(ctx, subject.ID, search.Names())
+	if err != nil {
+		return sqlgen.Never(), nil, err
+	}
+	resolved.Now = now
+	return authorized, search.Predicate(resolved), nil
+}
+
 // search answers a search over a log: it lists a page and counts at the same time.
 func search[Row any](s *server, in searched[Row]) func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 	return func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
@@ -74,24 +92,17 @@ func search[Row any](s *server, in searched[Row]) func(w http.ResponseWriter, r 
 			return err
 		}
 		ctx := r.Context()
-		authorized, err := s.authorize(ctx, subject, in.resource)
+		authorized, found, err := s.condition(ctx, subject, in.resource, query.scope.Search, query.now)
 		if err != nil {
 			return err
 		}
 		var around beside
-		// Who may read nothing is not told that there is anything.
 		if authorized.Result() == sqlgen.ResultNever {
 			if query.count != countNone {
 				around.counted(audit.Count{Cap: query.cap()})
 			}
 			return respond(w, http.StatusOK, in.answer(nil, around))
 		}
-		resolved, err := s.store.Resolve(ctx, subject.ID, query.scope.Search.Names())
-		if err != nil {
-			return err
-		}
-		resolved.Now = query.now
-		found := query.scope.Search.Predicate(resolved)
 
 		var rows []Row
 		var count audit.Count

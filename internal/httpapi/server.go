@@ -35,6 +35,10 @@ type Store interface {
 	// Connections and CountConnections are the same of the connection log.
 	Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Connection, error)
 	CountConnections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error)
+	// ExportAuditLogs gives all rows that are authorized and found to each, newest
+	// first and in bounded batches, as they are at one instant.
+	ExportAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, each func([]audit.Log) error) error
+	ExportConnections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, each func([]audit.Connection) error) error
 	// Ready is nil when requests can be answered.
 	Ready(ctx context.Context) error
 }
@@ -64,6 +68,17 @@ type Config struct {
 	// count to the end may take eight times as long.
 	CountTimeout time.Duration
 
+	// WriteTimeout is for the client of a streamed answer to take 64 KB; 0 means 30
+	// seconds.
+	WriteTimeout time.Duration
+	// MaxExports is how many exports run at a time; 0 means 4. A caller has at most
+	// two of them.
+	MaxExports int
+	// Closing is done when the server begins to shut down; nil never is. An export may
+	// go on for CloseGrace then; 0 means 10 seconds.
+	Closing    context.Context
+	CloseGrace time.Duration
+
 	// Ingester takes the events that clients may write, as Decider decides. Without
 	// one there are no routes for them.
 	Ingester Ingester
@@ -77,16 +92,25 @@ type server struct {
 	log          *slog.Logger
 	timeout      time.Duration
 	countTimeout time.Duration
+	writeTimeout time.Duration
+	closing      context.Context
+	closeGrace   time.Duration
+	exports      *gate
 }
 
 // New is the handler of all the server's routes.
 func New(c Config) http.Handler {
-	s := &server{c.Store, c.Authorizer, c.Cursors, c.Log, c.Timeout, c.CountTimeout}
-	if s.timeout <= 0 {
-		s.timeout = defaultTimeout
+	if c.Closing == nil {
+		c.Closing = context.Background()
 	}
-	if s.countTimeout <= 0 {
-		s.countTimeout = defaultCountTimeout
+	s := &server{
+		store: c.Store, authorizer: c.Authorizer, cursors: c.Cursors, log: c.Log,
+		timeout:      orDefault(c.Timeout, defaultTimeout),
+		countTimeout: orDefault(c.CountTimeout, defaultCountTimeout),
+		writeTimeout: orDefault(c.WriteTimeout, defaultWriteTimeout),
+		closing:      c.Closing,
+		closeGrace:   orDefault(c.CloseGrace, defaultCloseGrace),
+		exports:      newGate(orDefault(c.MaxExports, defaultMaxExports), exportsOfCaller),
 	}
 	mux := http.NewServeMux()
 	get := func(route string, h handler) {
@@ -97,11 +121,20 @@ func New(c Config) http.Handler {
 	get("/readyz", s.ready)
 	get("/api/v2/audit", s.authenticated(search(s, s.auditLogs())))
 	get("/api/v2/connectionlog", s.authenticated(search(s, s.connectionLogs())))
+	get("/api/v2/audit/export", s.authenticated(export(s, s.exportedAuditLogs())))
+	get("/api/v2/connectionlog/export", s.authenticated(export(s, s.exportedConnectionLogs())))
 	if c.Ingester != nil {
 		s.acceptEvents(mux, &intake{ingester: c.Ingester, decider: c.Decider})
 	}
 	mux.Handle("/", s.handle(notFound))
 	return s.identified(s.logged(s.recovered(s.bounded(s.routed(mux)))))
+}
+
+func orDefault[T int | time.Duration](n, otherwise T) T {
+	if n <= 0 {
+		return otherwise
+	}
+	return n
 }
 
 // NewHTTPServer is a server for the handler with bounds on what a client may
@@ -111,7 +144,7 @@ func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      45 * time.Second, // more than any request's deadline
+		WriteTimeout:      45 * time.Second, // more than any request's deadline; streams set their own
 		IdleTimeout:       2 * time.Minute,
 		// A search of 1 MB, percent-encoded, is still read, so that it is
 		// refused with an explanation. What is larger gets net/http's 431.

@@ -41,8 +41,13 @@ func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search 
 	if !ok {
 		return nil, nil
 	}
+	return connectionLogs(ctx, db.pool, text, args)
+}
+
+// connectionLogs are the rows of a statement of such columns, with their visitors.
+func connectionLogs(ctx context.Context, q rowsOf, text string, args []any) ([]audit.Connection, error) {
 	const doing = "listing connection logs"
-	rows, err := db.pool.Query(ctx, text, args...)
+	rows, err := q.Query(ctx, text, args...)
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}
@@ -54,12 +59,12 @@ func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search 
 	for i, c := range connections {
 		ids[i] = c.UserID
 	}
-	users, err := db.users(ctx, ids)
+	byID, err := users(ctx, q, ids)
 	if err != nil {
 		return nil, err
 	}
 	for i := range connections {
-		connections[i].User = users[connections[i].UserID]
+		connections[i].User = byID[connections[i].UserID]
 	}
 	return connections, nil
 }

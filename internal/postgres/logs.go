@@ -44,8 +44,13 @@ func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sq
 	if !ok {
 		return nil, nil
 	}
+	return auditLogs(ctx, db.pool, text, args)
+}
+
+// auditLogs are the rows of a statement of such columns, with what belongs to them.
+func auditLogs(ctx context.Context, q rowsOf, text string, args []any) ([]audit.Log, error) {
 	const doing = "listing audit logs"
-	rows, err := db.pool.Query(ctx, text, args...)
+	rows, err := q.Query(ctx, text, args...)
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}
@@ -57,14 +62,14 @@ func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sq
 	for i, l := range logs {
 		ids[i] = l.UserID
 	}
-	users, err := db.users(ctx, ids)
+	byID, err := users(ctx, q, ids)
 	if err != nil {
 		return nil, err
 	}
 	for i := range logs {
-		logs[i].User = users[logs[i].UserID]
+		logs[i].User = byID[logs[i].UserID]
 	}
-	return logs, db.describe(ctx, logs)
+	return logs, describe(ctx, q, logs)
 }
 
 func scanAuditLog(row pgx.CollectableRow) (audit.Log, error) {

@@ -134,7 +134,7 @@ LEFT JOIN resources AS r ON r.kind = w.kind AND r.id = w.id
 LEFT JOIN users AS u ON u.id = r.owner_id`
 
 // describe adds to the logs what the registry knows of their resources, in one query.
-func (db *DB) describe(ctx context.Context, logs []audit.Log) error {
+func describe(ctx context.Context, q rowsOf, logs []audit.Log) error {
 	const doing = "loading the resources of audit logs"
 	byKey := map[resourceKey]audit.Resource{}
 	var kinds []string
@@ -150,7 +150,7 @@ func (db *DB) describe(ctx context.Context, logs []audit.Log) error {
 	if kinds == nil {
 		return nil
 	}
-	rows, err := db.pool.Query(ctx, resourcesOfLogs, kinds, ids)
+	rows, err := q.Query(ctx, resourcesOfLogs, kinds, ids)
 	if err != nil {
 		return queryError(ctx, doing, err)
 	}

@@ -21,7 +21,7 @@ FROM users AS u
 WHERE u.id = ANY($1)`
 
 // users are those of the ids that there are, by id; the zero UUID is nobody's.
-func (db *DB) users(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]*audit.User, error) {
+func users(ctx context.Context, q rowsOf, of []uuid.UUID) (map[uuid.UUID]*audit.User, error) {
 	const doing = "loading the users of a log"
 	byID := map[uuid.UUID]*audit.User{}
 	var ids []uuid.UUID
@@ -34,7 +34,7 @@ func (db *DB) users(ctx context.Context, of []uuid.UUID) (map[uuid.UUID]*audit.U
 	if ids == nil {
 		return nil, nil
 	}
-	rows, err := db.pool.Query(ctx, usersByID, ids)
+	rows, err := q.Query(ctx, usersByID, ids)
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}

@@ -225,7 +225,7 @@ func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, *
 	}
 	queue := ingest.NewQueue(db, ingest.Options{})
 	return httpapi.New(httpapi.Config{
-		Store: db, Authorizer: engine, Cursors: cursors, Log: m.log, Decider: engine, Ingester: events{queue, db},
+		Store: db, Authorizer: engine, Cursors: cursors, Log: m.log, Decider: engine, Ingester: events{queue, db}, Closing: ctx,
 	}), queue, nil
 }
 
