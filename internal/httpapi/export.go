@@ -121,7 +121,8 @@ func export[Row, Shape any](s *server, in exported[Row, Shape]) func(w http.Resp
 		}
 		ctx, cancel := s.streaming(r.Context(), s.closeGrace)
 		defer cancel()
-		file := newExportFile(in, format, newStream(w, s.writeTimeout, acceptsGzip(r.Header), header))
+		file := newExportFile(in, format, newStream(ctx, w, s.writeTimeout, acceptsGzip(r.Header), header))
+		defer file.stream.cutting()()
 		if authorized.Result() != sqlgen.ResultNever {
 			err = in.all(ctx, authorized, found, file.add)
 		}

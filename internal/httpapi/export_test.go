@@ -195,7 +195,7 @@ func TestExportDefusesFormulas(t *testing.T) {
 		`"=1+1`: `'"=1+1`, ` =1`: `' =1`, `'=1`: `''=1`, "＝1": "'＝1", "-": "'-",
 		"-17": "-17", "a=1": "a=1", `say "hi", a;=1`: `say "hi", a;=1`, "": "", "é": "é",
 	} {
-		a.exec(t, "DELETE FROM audit_logs")
+		a.purge(t, "DELETE FROM audit_logs")
 		a.exec(t, `INSERT INTO audit_logs (organization_id, resource_type, resource_target, action, status_code, user_agent)
 			VALUES ($1, 'user', $2, 'create', 200, $2)`, orgA, text)
 		body, _ := exportOf(t, base+"/api/v2/audit/export?format=csv", "bob")
@@ -388,7 +388,7 @@ func TestExportIsOfOneInstant(t *testing.T) {
 	body := bufio.NewReader(resp.Body)
 	first, err := body.ReadString('\n')
 	require.NoError(t, err)
-	a.exec(t, "DELETE FROM audit_logs WHERE time < '2026-03-01 00:10Z'")
+	a.purge(t, "DELETE FROM audit_logs WHERE time < '2026-03-01 00:10Z'")
 	a.exec(t, `INSERT INTO audit_logs (time, resource_type, resource_target, action, status_code) VALUES ('2026-03-01Z', 'user', 'late', 'create', 200)`)
 	rest, err := io.ReadAll(body)
 	require.NoError(t, err)

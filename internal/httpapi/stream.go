@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -41,10 +42,14 @@ type stream struct {
 	text     *bufio.Writer
 	zipped   *gzip.Writer  // what text writes to; nil if it writes to out
 	out      *bufio.Writer // writes to the response
+
+	ctx context.Context
+	mu  sync.Mutex // of the deadline
 }
 
-func newStream(w http.ResponseWriter, timeout time.Duration, zipped bool, start func(http.Header)) *stream {
-	s := &stream{start: start, response: w, control: http.NewResponseController(w), timeout: timeout}
+// newStream is an answer whose writes fail once ctx is done.
+func newStream(ctx context.Context, w http.ResponseWriter, timeout time.Duration, zipped bool, start func(http.Header)) *stream {
+	s := &stream{ctx: ctx, start: start, response: w, control: http.NewResponseController(w), timeout: timeout}
 	s.out = bufio.NewWriterSize(deadlined{s}, streamBytes)
 	s.text = s.out
 	if zipped {
@@ -52,6 +57,35 @@ func newStream(w http.ResponseWriter, timeout time.Duration, zipped bool, start 
 		s.text = bufio.NewWriterSize(s.zipped, streamBytes)
 	}
 	return s
+}
+
+// cutting ends a write that waits when the context is done, until its result is
+// called.
+func (s *stream) cutting() (stop func()) {
+	cut := make(chan struct{})
+	uncut := context.AfterFunc(s.ctx, func() {
+		defer close(cut)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = s.control.SetWriteDeadline(time.Now()) // what can't be cut has a deadline
+	})
+	return func() {
+		if !uncut() {
+			<-cut // the connection may be another request's after this
+		}
+	}
+}
+
+func (s *stream) setDeadline() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
+	if err := s.control.SetWriteDeadline(time.Now().Add(s.timeout)); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
 }
 
 // begin sends the header.
@@ -84,8 +118,7 @@ func (d deadlined) Write(b []byte) (n int, err error) {
 		return 0, err
 	}
 	for len(b) > 0 {
-		err := d.control.SetWriteDeadline(time.Now().Add(d.timeout))
-		if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := d.setDeadline(); err != nil {
 			return n, err
 		}
 		written, err := d.response.Write(b[:min(len(b), streamBytes)])

@@ -25,13 +25,14 @@ SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o
 FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 LEFT JOIN users AS w ON w.id = l.workspace_owner_id
+%s
 ORDER BY l.connect_time DESC, l.id DESC`
 
 // ConnectionsStatement is the statement of a page of connection logs, without their
 // visitors, and its arguments. ok is false when no row can match.
 func ConnectionsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
 	keys, args, ok := auditquery.Keys(auditquery.ConnectionLogs(), authorized, search, page, 1)
-	return fmt.Sprintf(connectionsOfPage, keys), args, ok
+	return fmt.Sprintf(connectionsOfPage, keys, ""), args, ok
 }
 
 // Connections are the page's rows of those that are both authorized and found,

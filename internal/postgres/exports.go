@@ -20,8 +20,10 @@ const (
 	// all keys.
 	exportTimeout = time.Minute
 
-	// A batch's keys in the place of a page's.
-	exportedKeys = `SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS k(id, %s)`
+	// A batch's keys in the place of a page's, and what tells the planner of the
+	// partitions that they are in.
+	exportedKeys  = `SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS k(id, %s)`
+	exportedTimes = `WHERE l.%s BETWEEN $3 AND $4`
 	// Each row by its key: joined otherwise, the table would be read for each batch.
 	exportPlans = `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`
 )
@@ -40,7 +42,7 @@ func (db *DB) ExportAuditLogs(ctx context.Context, authorized sqlgen.Filter, sea
 		return nil
 	}
 	return export(ctx, db, keys, args, func(ctx context.Context, q rowsOf, keys []any) ([]audit.Log, error) {
-		return auditLogs(ctx, q, fmt.Sprintf(auditLogsOfPage, fmt.Sprintf(exportedKeys, `"time"`)), keys)
+		return auditLogs(ctx, q, ofBatch(auditLogsOfPage, "time"), keys)
 	}, each)
 }
 
@@ -51,8 +53,13 @@ func (db *DB) ExportConnections(ctx context.Context, authorized sqlgen.Filter, s
 		return nil
 	}
 	return export(ctx, db, keys, args, func(ctx context.Context, q rowsOf, keys []any) ([]audit.Connection, error) {
-		return connectionLogs(ctx, q, fmt.Sprintf(connectionsOfPage, fmt.Sprintf(exportedKeys, "connect_time")), keys)
+		return connectionLogs(ctx, q, ofBatch(connectionsOfPage, "connect_time"), keys)
 	}, each)
+}
+
+// ofBatch is the statement of a page's rows for those of a batch.
+func ofBatch(ofPage, time string) string {
+	return fmt.Sprintf(ofPage, fmt.Sprintf(exportedKeys, time), fmt.Sprintf(exportedTimes, time))
 }
 
 func export[Row any](ctx context.Context, db *DB, keys string, args []any, load func(context.Context, rowsOf, []any) ([]Row, error), each func([]Row) error) error {
@@ -82,7 +89,7 @@ func export[Row any](ctx context.Context, db *DB, keys string, args []any, load 
 			if len(found.ids) == 0 {
 				return nil
 			}
-			if rows, err = load(ctx, tx, []any{found.ids, found.times}); err != nil {
+			if rows, err = load(ctx, tx, []any{found.ids, found.times, found.times[len(found.times)-1], found.times[0]}); err != nil {
 				return err
 			}
 			// A row that is found and not there would be missing in the file.

@@ -28,13 +28,14 @@ SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agen
 	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')
 FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
+%s
 ORDER BY l.time DESC, l.id DESC`
 
 // AuditLogsStatement is the statement of a page of audit logs, without their
 // users, and its arguments. ok is false when no row can match.
 func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
 	keys, args, ok := auditquery.Keys(auditquery.AuditLogs(), authorized, search, page, 1)
-	return fmt.Sprintf(auditLogsOfPage, keys), args, ok
+	return fmt.Sprintf(auditLogsOfPage, keys, ""), args, ok
 }
 
 // AuditLogs are the page's rows of those that are both authorized and found,
