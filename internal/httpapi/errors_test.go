@@ -267,6 +267,18 @@ func (s stub) ExportConnections(context.Context, sqlgen.Filter, sqlgen.Predicate
 	return s.list
 }
 
+func (s stub) Written(context.Context) (auditquery.Position, error) {
+	return auditquery.Position{}, s.list
+}
+
+func (s stub) AuditLogsWritten(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Position) (audit.Written[audit.Log], error) {
+	return audit.Written[audit.Log]{}, s.list
+}
+
+func (s stub) ConnectionsWritten(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Position) (audit.Written[audit.Connection], error) {
+	return audit.Written[audit.Connection]{}, s.list
+}
+
 func (s stub) Ready(context.Context) error { return s.ready }
 
 type always struct{ err error }

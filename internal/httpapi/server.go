@@ -39,6 +39,12 @@ type Store interface {
 	// first and in bounded batches, as they are at one instant.
 	ExportAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, each func([]audit.Log) error) error
 	ExportConnections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, each func([]audit.Connection) error) error
+	// Written is the position behind all rows that a tail which begins now leaves out.
+	Written(ctx context.Context) (auditquery.Position, error)
+	// AuditLogsWritten are rows that are authorized and found, and were written behind
+	// a position: none can come before the end of them any more.
+	AuditLogsWritten(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, after auditquery.Position) (audit.Written[audit.Log], error)
+	ConnectionsWritten(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, after auditquery.Position) (audit.Written[audit.Connection], error)
 	// Ready is nil when requests can be answered.
 	Ready(ctx context.Context) error
 }
@@ -74,6 +80,12 @@ type Config struct {
 	// MaxExports is how many exports run at a time; 0 means 4. A caller has at most
 	// two of them.
 	MaxExports int
+	// MaxTails is how many tails there are at a time; 0 means 64. A caller has at most
+	// eight of them.
+	MaxTails int
+	// TailInterval is how often a tail looks for new rows; 0 means a second.
+	// TailHeartbeat is how long it is silent at most; 0 means 15 seconds.
+	TailInterval, TailHeartbeat time.Duration
 	// Closing is done when the server begins to shut down; nil never is. An export may
 	// go on for CloseGrace then; 0 means 10 seconds.
 	Closing    context.Context
@@ -96,6 +108,8 @@ type server struct {
 	closing      context.Context
 	closeGrace   time.Duration
 	exports      *gate
+	tails        *gate
+	tailing      tailing
 }
 
 // New is the handler of all the server's routes.
@@ -111,6 +125,8 @@ func New(c Config) http.Handler {
 		closing:      c.Closing,
 		closeGrace:   orDefault(c.CloseGrace, defaultCloseGrace),
 		exports:      newGate(orDefault(c.MaxExports, defaultMaxExports), exportsOfCaller),
+		tails:        newGate(orDefault(c.MaxTails, defaultMaxTails), tailsOfCaller),
+		tailing:      tailing{orDefault(c.TailInterval, defaultTailInterval), orDefault(c.TailHeartbeat, defaultTailHeartbeat)},
 	}
 	mux := http.NewServeMux()
 	get := func(route string, h handler) {
@@ -123,6 +139,8 @@ func New(c Config) http.Handler {
 	get("/api/v2/connectionlog", s.authenticated(search(s, s.connectionLogs())))
 	get("/api/v2/audit/export", s.authenticated(export(s, s.exportedAuditLogs())))
 	get("/api/v2/connectionlog/export", s.authenticated(export(s, s.exportedConnectionLogs())))
+	get("/api/v2/audit/tail", s.authenticated(tail(s, s.tailedAuditLogs())))
+	get("/api/v2/connectionlog/tail", s.authenticated(tail(s, s.tailedConnectionLogs())))
 	if c.Ingester != nil {
 		s.acceptEvents(mux, &intake{ingester: c.Ingester, decider: c.Decider})
 	}

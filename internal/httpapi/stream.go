@@ -17,6 +17,9 @@ const (
 	defaultWriteTimeout = 30 * time.Second
 	// streamBytes are written at once, and have a deadline of their own.
 	streamBytes = 64 << 10
+	// lastWrite is for a write that waits, or the end of the answer, when its context
+	// is done.
+	lastWrite = time.Second
 )
 
 type wholeKey struct{}
@@ -59,15 +62,15 @@ func newStream(ctx context.Context, w http.ResponseWriter, timeout time.Duration
 	return s
 }
 
-// cutting ends a write that waits when the context is done, until its result is
-// called.
+// cutting ends a write that waits soon after the context is done, until its result
+// is called.
 func (s *stream) cutting() (stop func()) {
 	cut := make(chan struct{})
 	uncut := context.AfterFunc(s.ctx, func() {
 		defer close(cut)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		_ = s.control.SetWriteDeadline(time.Now()) // what can't be cut has a deadline
+		_ = s.control.SetWriteDeadline(time.Now().Add(lastWrite)) // what can't be cut has a deadline
 	})
 	return func() {
 		if !uncut() {
