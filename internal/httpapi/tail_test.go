@@ -225,6 +225,24 @@ func TestTailWaitsForOlderTransactions(t *testing.T) {
 	require.Equal(t, id(0x22), c.event(t).row(t))
 }
 
+// A client that leaves in the middle of what one transaction wrote gets the rest, once.
+func TestTailGoesOnWithinATransaction(t *testing.T) {
+	a, base := tailing(t)
+	c := follow(t, base+"/api/v2/audit/tail", "bob", "")
+	a.exec(t, `INSERT INTO audit_logs (id, time, organization_id, resource_type, resource_target, action, status_code)
+		SELECT ('00000000-0000-0000-0000-00000000000' || i)::uuid, now() + i * interval '1 second', $1, 'user', '', 'create', 200 FROM generate_series(5, 7) AS i`, orgA)
+	require.Equal(t, id(5), c.event(t).row(t))
+	require.NoError(t, c.close())
+	c = follow(t, base+"/api/v2/audit/tail", "bob", c.lastID)
+	require.Equal(t, id(6), c.event(t).row(t))
+	require.Equal(t, id(7), c.event(t).row(t))
+	for range 3 {
+		e, err := c.next()
+		require.NoError(t, err)
+		require.Empty(t, e.name, e.data)
+	}
+}
+
 // An event has the row as the list has it, and its id is of the search and caller.
 func TestTailShapesAndPositions(t *testing.T) {
 	a, base := tailing(t)

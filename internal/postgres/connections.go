@@ -16,7 +16,7 @@ import (
 // Rows are fetched by the keys of the page, as those of the audit log.
 const connectionsOfPage = `
 WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
-	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM connection_logs AS l WHERE l.id = page.id AND l.connect_time = page.connect_time LIMIT 1) AS l
+	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM connection_logs AS l WHERE l.id = page.id AND l.connect_time = page.connect_time%s LIMIT 1) AS l
 )
 SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, ''),
 	l.workspace_owner_id, coalesce(w.username, ''), l.workspace_id, l.workspace_name, l.agent_name, l.ip, l.type, l.code,
@@ -25,7 +25,6 @@ SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o
 FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 LEFT JOIN users AS w ON w.id = l.workspace_owner_id
-%s
 ORDER BY l.connect_time DESC, l.id DESC`
 
 // ConnectionsStatement is the statement of a page of connection logs, without their

@@ -23,9 +23,7 @@ const (
 	// A batch's keys in the place of a page's, and what tells the planner of the
 	// partitions that they are in.
 	exportedKeys  = `SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) AS k(id, %s)`
-	exportedTimes = `WHERE l.%s BETWEEN $3 AND $4`
-	// Each row by its key: joined otherwise, the table would be read for each batch.
-	exportPlans = `SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`
+	exportedTimes = ` AND l.%s BETWEEN $3 AND $4`
 )
 
 // rowsOf is a pool, or a transaction of it.
@@ -70,10 +68,7 @@ func export[Row any](ctx context.Context, db *DB, keys string, args []any, load 
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // there is nothing to commit
 	open := func(ctx context.Context) error {
-		if _, err := tx.Exec(ctx, "DECLARE export NO SCROLL CURSOR FOR "+keys, args...); err != nil {
-			return queryError(ctx, doing, err)
-		}
-		_, err := tx.Exec(ctx, exportPlans, pgx.QueryExecModeSimpleProtocol)
+		_, err := tx.Exec(ctx, "DECLARE export NO SCROLL CURSOR FOR "+keys, args...)
 		return queryError(ctx, doing, err)
 	}
 	if err := within(ctx, exportTimeout, open); err != nil {

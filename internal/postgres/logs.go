@@ -20,7 +20,7 @@ import (
 // They are MATERIALIZED too, so that nothing is joined to each by itself.
 const auditLogsOfPage = `
 WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
-	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM audit_logs AS l WHERE l.id = page.id AND l.time = page.time LIMIT 1) AS l
+	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM audit_logs AS l WHERE l.id = page.id AND l.time = page.time%s LIMIT 1) AS l
 )
 SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agent, ''),
 	l.resource_type, l.resource_id, l.resource_target, l.resource_icon, l.resource_link,
@@ -28,7 +28,6 @@ SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agen
 	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')
 FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
-%s
 ORDER BY l.time DESC, l.id DESC`
 
 // AuditLogsStatement is the statement of a page of audit logs, without their

@@ -97,10 +97,9 @@ func written[Row any](ctx context.Context, db *DB, of auditquery.Log, authorized
 	err = tx.QueryRow(ctx, text, args...).Scan(&until.Transaction, &until.Time, &until.ID)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		if ended-1 > after.Transaction {
-			out.End = auditquery.EndOf(ended - 1)
-		}
+		// It is not before the position, which may be within that transaction.
 		until = auditquery.EndOf(ended - 1)
+		out.End = until
 	case err != nil:
 		return out, queryError(ctx, doing, err)
 	default:
