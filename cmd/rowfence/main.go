@@ -74,7 +74,7 @@ Exit codes: 0 done, 1 failed or used wrongly, 2 the policy, schema or input is r
 		Version:       version(),
 	}
 	root.SetVersionTemplate("rowfence {{.Version}}\n")
-	root.AddCommand(compileCommand(), explainCommand(), rlsCommand(), checkCommand(), verifyCommand(), explainErrorCommand(), serveCommand(), &cobra.Command{
+	root.AddCommand(compileCommand(), explainCommand(), rlsCommand(), checkCommand(), verifyCommand(), explainErrorCommand(), serveCommand(), maintainCommand(), auditCommand(), &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version",
 		Example: "  rowfence version",

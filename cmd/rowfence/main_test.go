@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/internal/pglocal/pgtest"
+	"github.com/rowfence/rowfence/internal/postgres"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
@@ -49,6 +51,8 @@ func TestScript(t *testing.T) {
 			"refusal":  refusal,
 			"bundle":   bundle,
 			"database": database,
+			"migrate":  migrate,
+			"sql":      sql,
 		},
 	})
 }
@@ -143,6 +147,29 @@ func database(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = conn.Exec(context.Background(), ts.ReadFile(args[0]))
 	ts.Check(err)
 	ts.Setenv("DATABASE", url)
+}
+
+// migrate brings the last database to the server's version.
+func migrate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: migrate")
+	}
+	pool, err := postgres.Open(context.Background(), ts.Getenv("DATABASE"))
+	ts.Check(err)
+	defer pool.Close()
+	ts.Check(postgres.Migrate(context.Background(), pool, slog.New(slog.DiscardHandler)))
+}
+
+// sql runs a file of SQL in the last database: sql file.sql.
+func sql(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sql file.sql")
+	}
+	conn, err := pgx.Connect(context.Background(), ts.Getenv("DATABASE"))
+	ts.Check(err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), ts.ReadFile(args[0]))
+	ts.Check(err)
 }
 
 // auditor is the input of one who may read the audit log of n organizations.

@@ -47,6 +47,9 @@ func StartMaintenance(ctx context.Context, pool *pgxpool.Pool) (*Maintenance, er
 		return nil, fmt.Errorf("connecting for maintenance: %w", err)
 	}
 	m := &Maintenance{conn}
+	if _, err := conn.Exec(ctx, sealSession); err != nil {
+		return nil, errors.Join(queryError(ctx, "beginning maintenance", err), m.Close())
+	}
 	var locked bool
 	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1)", int64(maintenanceLock)).Scan(&locked); err != nil {
 		return nil, errors.Join(queryError(ctx, "taking the lock of the maintenance", err), m.Close())
@@ -117,14 +120,16 @@ type MonthsMade struct {
 
 // MakeMonths makes the partitions of the last month, this one, and as many after
 // it as ahead says; and those of other months that have many rows in the default
-// partition. Rows of another month stay in the default partition.
-func (m *Maintenance) MakeMonths(ctx context.Context, t LogTable, now time.Time, ahead int) (MonthsMade, error) {
+// partition. Rows of another month stay in the default partition. Months before
+// since get no partition: their rows are to be purged.
+func (m *Maintenance) MakeMonths(ctx context.Context, t LogTable, now, since time.Time, ahead int) (MonthsMade, error) {
 	made := MonthsMade{Partitions: []string{}, Left: []string{}}
 	parts, err := Partitions(ctx, m.conn, t)
 	if err != nil {
 		return made, err
 	}
 	first, last := Month(now).AddDate(0, -1, 0), Month(now).AddDate(0, ahead, 0)
+	since = Month(since)
 	months := []time.Time{}
 	for month := first; !month.After(last); month = month.AddDate(0, 1, 0) {
 		months = append(months, month)
@@ -134,7 +139,7 @@ func (m *Maintenance) MakeMonths(ctx context.Context, t LogTable, now time.Time,
 		return made, err
 	}
 	for _, month := range append(months, others...) {
-		covered := false
+		covered := month.Before(since)
 		for _, p := range parts {
 			covered = covered || p.covers(month)
 		}

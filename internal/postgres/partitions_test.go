@@ -99,20 +99,20 @@ func TestMakeMonths(t *testing.T) {
 	m := maintenance(t, pool)
 	_, err := postgres.StartMaintenance(t.Context(), pool)
 	require.ErrorIs(t, err, postgres.ErrMaintained)
-	made, err := m.MakeMonths(t.Context(), postgres.AuditLogTable, now, 3)
+	made, err := m.MakeMonths(t.Context(), postgres.AuditLogTable, now, time.Time{}, 3)
 	require.NoError(t, err)
 	require.Equal(t, postgres.MonthsMade{Partitions: []string{}, Left: []string{}}, made)
 
 	addLogs(t, pool, 600, old.AddDate(0, 0, -5)) // now January has enough
 	before += 600
-	made, err = m.MakeMonths(t.Context(), postgres.AuditLogTable, now, 3)
+	made, err = m.MakeMonths(t.Context(), postgres.AuditLogTable, now, time.Time{}, 3)
 	require.NoError(t, err)
 	require.Equal(t, []string{"audit_logs_2020_02"}, made.Partitions)
 	require.Equal(t, query[int64](t, pool, "SELECT count(*) FROM audit_logs_2020_02"), made.Moved)
 	require.Equal(t, "audit_logs_default", partitionOf(t, pool, dense))
 
 	// Its month comes near.
-	made, err = m.MakeMonths(t.Context(), postgres.AuditLogTable, now.AddDate(0, 4, 0), 3)
+	made, err = m.MakeMonths(t.Context(), postgres.AuditLogTable, now.AddDate(0, 4, 0), time.Time{}, 3)
 	require.NoError(t, err)
 	require.Len(t, made.Partitions, 4)
 	require.Equal(t, int64(1), made.Moved)
@@ -323,7 +323,7 @@ func TestPartitioningLosesNoRow(t *testing.T) {
 	require.ErrorContains(t, err, "not to be changed")
 
 	// A second one finds nothing to do.
-	exec(t, pool, "DELETE FROM goose_db_version WHERE version_id = 11")
+	exec(t, pool, "DELETE FROM goose_db_version WHERE version_id >= 11")
 	require.NoError(t, postgres.MigrateTo(t.Context(), pool, discard, 11))
 }
 

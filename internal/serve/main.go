@@ -21,6 +21,7 @@ import (
 	"github.com/rowfence/rowfence/internal/demo"
 	"github.com/rowfence/rowfence/internal/httpapi"
 	"github.com/rowfence/rowfence/internal/ingest"
+	"github.com/rowfence/rowfence/internal/maintain"
 	"github.com/rowfence/rowfence/internal/pglocal"
 	"github.com/rowfence/rowfence/internal/postgres"
 	"github.com/rowfence/rowfence/policies"
@@ -45,6 +46,13 @@ type Config struct {
 	// DatabaseURL is a PostgreSQL to use. Without one a private PostgreSQL is
 	// started, whose data is in DataDir.
 	DatabaseURL string
+	// MaintenanceURL is the same database for the owner of its tables, who migrates
+	// and maintains it. Empty is DatabaseURL; without that it is not used.
+	MaintenanceURL string
+	// MaintainEvery is how often the logs are maintained, as Maintain says, at first
+	// when the server is ready; 0 is never.
+	MaintainEvery time.Duration
+	Maintain      maintain.Config
 	// Listen is the TCP address; port 0 picks a free one. Empty is DefaultListen.
 	Listen string
 	// DataDir is the directory that is kept from run to run. It is created when
@@ -152,12 +160,24 @@ func (m *Main) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer pool.Close()
-	handler, queue, err := m.prepare(ctx, pool)
+	owner := pool
+	if m.config.MaintenanceURL != "" && m.config.DatabaseURL != "" {
+		if owner, err = postgres.Open(ctx, m.config.MaintenanceURL); err != nil {
+			return fmt.Errorf("for maintenance: %w", err)
+		}
+		defer owner.Close()
+	}
+	handler, queue, err := m.prepare(ctx, pool, owner)
 	if err != nil {
 		return m.unlessStopped(ctx, err)
 	}
 	// After the requests, whose events are written by then.
 	defer func() { err = errors.Join(err, m.flush(queue)) }()
+	endMaintenance, err := m.maintain(ctx, owner)
+	if err != nil {
+		return m.unlessStopped(ctx, err)
+	}
+	defer endMaintenance()
 	m.addr = listener.Addr().String()
 	m.log.InfoContext(ctx, "listening", "address", m.addr)
 	m.introduce()
@@ -194,15 +214,18 @@ func (m *Main) database(ctx context.Context) (url string, closing func() error, 
 
 // prepare brings the database up to date and makes the handler of requests, and the
 // queue of the events that it takes.
-func (m *Main) prepare(ctx context.Context, pool *pgxpool.Pool) (http.Handler, *ingest.Queue, error) {
+func (m *Main) prepare(ctx context.Context, pool, owner *pgxpool.Pool) (http.Handler, *ingest.Queue, error) {
 	if err := m.connect(ctx, pool); err != nil {
 		return nil, nil, err
 	}
-	if err := postgres.Migrate(ctx, pool, m.log); err != nil {
-		return nil, nil, err
+	// A role that may not migrate can still serve what is migrated already.
+	if ready := postgres.NewDB(pool).Ready(ctx); ready != nil {
+		if err := postgres.Migrate(ctx, owner, m.log); err != nil {
+			return nil, nil, err
+		}
 	}
 	if m.config.Demo {
-		if err := m.loadDemo(ctx, pool); err != nil {
+		if err := m.loadDemo(ctx, owner); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -243,6 +266,29 @@ func (m *Main) flush(queue *ingest.Queue) error {
 		return fmt.Errorf("writing the last events: %w", err)
 	}
 	return nil
+}
+
+// maintain maintains the logs until ctx ends. The function that it returns waits
+// for the end of that.
+func (m *Main) maintain(ctx context.Context, owner *pgxpool.Pool) (wait func(), err error) {
+	if m.config.MaintainEvery <= 0 {
+		return func() {}, nil
+	}
+	may, err := postgres.MayMaintain(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	if !may {
+		m.log.WarnContext(ctx, "this server's role does not own the logs: partitions, seals and retention are left to rowfence maintain")
+		return func() {}, nil
+	}
+	ended := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(ended)
+		maintain.Loop(ctx, owner, m.config.Maintain, m.config.MaintainEvery, m.log)
+	}()
+	return func() { cancel(); <-ended }, nil
 }
 
 // connect waits until the database answers.

@@ -1,0 +1,125 @@
+package seal
+
+import (
+	"bufio"
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// A Checkpoint is a signed word on where the chain stood. Kept elsewhere, it shows
+// a chain that was cut or written again.
+type Checkpoint struct {
+	N         int64     `json:"n"`
+	Hash      Hash      `json:"hash"`
+	At        time.Time `json:"at"`
+	PublicKey []byte    `json:"public_key"` // ed25519; base64 in JSON
+	Signature []byte    `json:"signature"`
+}
+
+// message is what is signed.
+func (c Checkpoint) message() []byte {
+	return fmt.Appendf(nil, "rowfence checkpoint 1\n%d\n%s\n%s\n", c.N, c.Hash, c.At.UTC().Format(time.RFC3339Nano))
+}
+
+// Sign makes the checkpoint of a link.
+func Sign(key ed25519.PrivateKey, link Link, at time.Time) Checkpoint {
+	c := Checkpoint{N: link.N, Hash: link.Hash, At: at.UTC().Truncate(time.Microsecond), PublicKey: key.Public().(ed25519.PublicKey)}
+	c.Signature = ed25519.Sign(key, c.message())
+	return c
+}
+
+// Verify says whether the checkpoint is signed, by the key if one is given, else
+// by its own.
+func (c Checkpoint) Verify(key ed25519.PublicKey) error {
+	if key != nil && !bytes.Equal(key, c.PublicKey) {
+		return errors.New("it is signed by another key")
+	}
+	if len(c.PublicKey) != ed25519.PublicKeySize || !ed25519.Verify(c.PublicKey, c.message(), c.Signature) {
+		return errors.New("its signature is not right")
+	}
+	return nil
+}
+
+// ReadCheckpoints reads checkpoints, one JSON object after the other.
+func ReadCheckpoints(r io.Reader) ([]Checkpoint, error) {
+	var all []Checkpoint
+	decoder := json.NewDecoder(bufio.NewReader(r))
+	for {
+		var c Checkpoint
+		err := decoder.Decode(&c)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading checkpoint %d: %w", len(all)+1, err)
+		}
+		all = append(all, c)
+	}
+}
+
+const (
+	privateBlock = "PRIVATE KEY"
+	publicBlock  = "PUBLIC KEY"
+)
+
+// NewKey makes a key, and its two halves as PEM.
+func NewKey() (private, public []byte, err error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a key: %w", err)
+	}
+	privateDER, err := x509.MarshalPKCS8PrivateKey(priv)
+	if err != nil {
+		return nil, nil, fmt.Errorf("writing a key: %w", err)
+	}
+	publicDER, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, nil, fmt.Errorf("writing a key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: privateBlock, Bytes: privateDER}),
+		pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: publicDER}), nil
+}
+
+// ParsePrivateKey reads an ed25519 key in PEM (PKCS #8).
+func ParsePrivateKey(text []byte) (ed25519.PrivateKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != privateBlock {
+		return nil, errors.New("want a PEM block of type " + privateBlock)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading a private key: %w", err)
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, errors.New("want an ed25519 key")
+	}
+	return private, nil
+}
+
+// ParsePublicKey reads an ed25519 key in PEM (PKIX).
+func ParsePublicKey(text []byte) (ed25519.PublicKey, error) {
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != publicBlock {
+		return nil, errors.New("want a PEM block of type " + publicBlock)
+	}
+	var key crypto.PublicKey
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading a public key: %w", err)
+	}
+	public, ok := key.(ed25519.PublicKey)
+	if !ok {
+		return nil, errors.New("want an ed25519 key")
+	}
+	return public, nil
+}
