@@ -66,7 +66,7 @@ func (s *auditLogs) Values() ([]any, error) {
 	at := s.clock.at((float64(i) + r.Float64()) / float64(s.rows))
 	e := &events[eventMix.pick(r)]
 	scene := scene{w: s.w, r: r, org: s.organization(i, at)}
-	scene.actor = oneOf(r, scene.org.members)
+	scene.actor = scene.org.actor(r, s.w.many)
 	subject := e.subject(&scene)
 	failed := chance(r, failureOneIn) || e.action == "login" && chance(r, 12)
 	status := e.status
@@ -131,6 +131,15 @@ func (s *auditLogs) organization(i int, at time.Time) *organization {
 		}
 	}
 	return s.w.orgs[s.w.busy.pick(s.r)]
+}
+
+// actor is a member, in a large world rather one of the first.
+func (o *organization) actor(r *rand.Rand, skewed bool) *user {
+	if !skewed {
+		return oneOf(r, o.members)
+	}
+	f := r.Float64()
+	return o.members[int(f*f*f*float64(len(o.members)))]
 }
 
 // A scene is where something happens, and who does it.

@@ -28,12 +28,18 @@ const (
 	DefaultRows = 200_000
 	// MinRows are the fewest audit logs that show what the data are to show.
 	MinRows = 100
+	// DefaultOrganizations is their number when none is asked for, and the least.
+	DefaultOrganizations = 50
 )
 
 // Options says which demo data to load.
 type Options struct {
 	// Rows is the number of audit logs; 0 is DefaultRows.
 	Rows int
+	// Organizations is their number; 0 is [DefaultOrganizations]. For each there are
+	// ten users. From 200 on the largest has a smaller part of the logs, and some
+	// users do much more than others.
+	Organizations int
 	// Seed chooses names, ids, tokens and what happened.
 	Seed uint64
 	// Now is the time at whose day (UTC midnight) the logs end; they begin a year
@@ -68,6 +74,7 @@ const (
 CREATE TABLE demo_data (
 	seed    bigint  NOT NULL,
 	rows    bigint  NOT NULL,
+	organizations integer NOT NULL,
 	day     date    NOT NULL,
 	-- Whether the tables were vacuumed and analyzed after the load.
 	settled boolean NOT NULL DEFAULT false
@@ -95,6 +102,12 @@ func Load(ctx context.Context, pool *pgxpool.Pool, opts Options) (Result, error)
 	}
 	if opts.Rows < MinRows {
 		return Result{}, fmt.Errorf("demo data: %d audit logs are too few, at least %d are needed", opts.Rows, MinRows)
+	}
+	if opts.Organizations == 0 {
+		opts.Organizations = DefaultOrganizations
+	}
+	if opts.Organizations < DefaultOrganizations {
+		return Result{}, fmt.Errorf("demo data: %d organizations are too few, at least %d are needed", opts.Organizations, DefaultOrganizations)
 	}
 	if opts.Now.IsZero() {
 		opts.Now = time.Now()
@@ -148,7 +161,7 @@ func load(ctx context.Context, pool *pgxpool.Pool, opts Options) (result Result,
 	}
 
 	day := opts.Now.UTC().Truncate(24 * time.Hour)
-	w := newWorld(opts.Seed, day)
+	w := newWorld(opts.Seed, day, opts.Organizations)
 	fmt.Fprintf(opts.Progress, "Loading demo data: %d organizations, %d users, %d audit logs\n", len(w.orgs), len(w.users), opts.Rows)
 	if err := w.copyTo(ctx, tx); err != nil {
 		return result, err
@@ -179,7 +192,8 @@ func load(ctx context.Context, pool *pgxpool.Pool, opts Options) (result Result,
 	if _, err := tx.Exec(ctx, createMarker); err != nil {
 		return result, fmt.Errorf("marking the data as loaded: %w", err)
 	}
-	_, err = tx.Exec(ctx, "INSERT INTO demo_data (seed, rows, day) VALUES ($1, $2, $3)", int64(opts.Seed), opts.Rows, day)
+	_, err = tx.Exec(ctx, "INSERT INTO demo_data (seed, rows, organizations, day) VALUES ($1, $2, $3, $4)",
+		int64(opts.Seed), opts.Rows, opts.Organizations, day)
 	if err != nil {
 		return result, fmt.Errorf("marking the data as loaded: %w", err)
 	}
@@ -198,11 +212,14 @@ func loadedBefore(ctx context.Context, tx pgx.Tx, opts Options) (Result, error) 
 		result Result
 		day    time.Time
 	)
-	if err := tx.QueryRow(ctx, "SELECT seed, rows, day FROM demo_data").Scan(&seed, &result.Rows, &day); err != nil {
+	// Data of earlier versions do not say how many organizations they have.
+	const loaded = "SELECT seed, rows, coalesce((to_jsonb(demo_data)->>'organizations')::integer, $1), day FROM demo_data"
+	var organizations int
+	if err := tx.QueryRow(ctx, loaded, DefaultOrganizations).Scan(&seed, &result.Rows, &organizations, &day); err != nil {
 		return result, fmt.Errorf("reading what was loaded before: %w", err)
 	}
 	result.Seed = uint64(seed)
-	w := newWorld(result.Seed, day)
+	w := newWorld(result.Seed, day, organizations)
 	result.People = w.people()
 	if err := w.addIngester(ctx, tx); err != nil {
 		return result, err

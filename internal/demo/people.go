@@ -73,7 +73,7 @@ func (w *world) people() []Person {
 // addIngester adds the ingester, who is no member of anything, unless there is one:
 // demo data of earlier versions have none.
 func (w *world) addIngester(ctx context.Context, tx pgx.Tx) error {
-	id, created := w.id(kindUser, userCount), w.day.AddDate(0, 0, -1)
+	id, created := w.id(kindUser, len(w.users)), w.day.AddDate(0, 0, -1)
 	_, err := tx.Exec(ctx, `INSERT INTO users (id, username, name, created_at, updated_at, login_type, roles)
 		VALUES ($1, $2, $3, $4, $4, 'none', '{member,audit-writer}') ON CONFLICT DO NOTHING`, id, Ingester, title(Ingester), created)
 	if err != nil {

@@ -67,8 +67,8 @@ func (u *user) agent(r *rand.Rand) string {
 }
 
 // organizationNames are distinct.
-func organizationNames(r *rand.Rand) []string {
-	names := make([]string, organizationCount)
+func organizationNames(r *rand.Rand, count int) []string {
+	names := make([]string, count)
 	order := r.Perm(len(nouns))
 	for i := range names {
 		names[i] = nouns[order[i%len(order)]] + "-" + oneOf(r, industries)

@@ -15,13 +15,16 @@ import (
 )
 
 const (
-	organizationCount = 50
-	userCount         = 500
+	usersPerOrganization = 10
 	// The last organizations have tiny logs, and none in the last half year.
 	dormantCount = 2
-	// The share of an organization is 1/rank^skew of the largest one's.
-	logSkew    = 1.5
-	memberSkew = 0.8
+	// The share of an organization is 1/rank^skew of the largest one's: of 50 the
+	// largest has 4 logs in 10, of 1,000 with the skew of many 1 in 4.
+	logSkew     = 1.5
+	logSkewMany = 1.25
+	memberSkew  = 0.8
+	// In a world of many organizations some members do much more than others.
+	manyOrganizations = 200
 )
 
 // A kind is a namespace of ids, and a stream of random numbers.
@@ -54,6 +57,7 @@ type world struct {
 	// member is in.
 	audited, joined []*organization
 	busy            picker // of orgs, by their share of the logs
+	many            bool   // organizations
 }
 
 type organization struct {
@@ -127,17 +131,22 @@ func oneOf[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 // chance is true once in n.
 func chance(r *rand.Rand, n int) bool { return r.IntN(n) == 0 }
 
-func newWorld(seed uint64, day time.Time) *world {
-	w := &world{seed: seed, day: day, busy: skewed(organizationCount-dormantCount, logSkew)}
+func newWorld(seed uint64, day time.Time, organizations int) *world {
+	w := &world{seed: seed, day: day}
+	if w.many = organizations >= manyOrganizations; w.many {
+		w.busy = skewed(organizations-dormantCount, logSkewMany)
+	} else {
+		w.busy = skewed(organizations-dormantCount, logSkew)
+	}
 	r := w.random(kindPopulation)
-	for i, name := range organizationNames(r) {
+	for i, name := range organizationNames(r, organizations) {
 		w.orgs = append(w.orgs, &organization{
 			id: w.id(kindOrganization, i), name: name, title: title(name), created: day.AddDate(-3, 0, -r.IntN(900)),
 		})
 	}
 	w.audited = []*organization{w.orgs[1], w.orgs[12]}
 	w.joined = []*organization{w.orgs[0], w.orgs[20]}
-	for i := range userCount {
+	for i := range usersPerOrganization * organizations {
 		w.users = append(w.users, w.newUser(r, i))
 	}
 	w.addMembers(r)
