@@ -1,0 +1,160 @@
+package scale
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rowfence/rowfence"
+	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/internal/postgres"
+	"github.com/rowfence/rowfence/policies"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// A querier is a pool, a connection or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// A recorder is told of the statements that the server's storage sends, so that
+// those can be measured and not copies of them.
+type recorder struct {
+	mu   sync.Mutex
+	sent []sent
+}
+
+// sent is a statement, and how long it was given; 0 is without limit.
+type sent struct {
+	statement
+	within time.Duration
+}
+
+// TraceQueryStart records the statement if it is of the log.
+func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if !strings.Contains(data.SQL, "audit_logs") {
+		return ctx // the users and resources of a page
+	}
+	s := sent{statement: statement{data.SQL, data.Args}}
+	if until, ok := ctx.Deadline(); ok {
+		s.within = time.Until(until)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent = append(r.sent, s)
+	return ctx
+}
+
+// TraceQueryEnd does nothing.
+func (r *recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (r *recorder) take() []sent {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.sent
+	r.sent = nil
+	return all
+}
+
+// A server is the storage and the engine, as the server has them.
+type server struct {
+	engine   *rowfence.Engine
+	store    *postgres.DB
+	recorder *recorder
+	pool     *pgxpool.Pool // of the store
+}
+
+func newServer(ctx context.Context, pool *pgxpool.Pool) (*server, error) {
+	engine, err := rowfence.New(ctx, rowfence.Config{Policies: policies.FS, Schema: policies.Schema(), Query: policies.Entrypoint})
+	if err != nil {
+		return nil, fmt.Errorf("compiling the bundled policy: %w", err)
+	}
+	r := &recorder{}
+	config := pool.Config()
+	config.ConnConfig.Tracer = r
+	traced, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	return &server{engine, postgres.NewDB(traced), r, traced}, nil
+}
+
+// filter is what the subject may read, and the subject as the engine knows it.
+func (s *server) filter(ctx context.Context, who Subject) (sqlgen.Filter, *rowfence.Subject, error) {
+	session, err := s.store.Session(ctx, who.Token)
+	if err != nil {
+		return sqlgen.Never(), nil, err
+	}
+	subject, err := rowfence.NewSubject(session.Subject.Document())
+	if err != nil {
+		return sqlgen.Never(), nil, err
+	}
+	f, err := s.engine.Filter(ctx, subject, "read", "audit_log")
+	return f, subject, err
+}
+
+// asked are the statements that the server sends for the list and for the count,
+// and how many rows it shows.
+func (s *server) asked(ctx context.Context, authorized sqlgen.Filter, of search) (list, count []sent, shown int, err error) {
+	parsed, err := auditquery.ParseAudit(of.q)
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("%s: %w", of.q, err)
+	}
+	session, err := s.store.Resolve(ctx, uuid.Nil, parsed.Names())
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	found := parsed.Predicate(session)
+	s.recorder.take()
+	rows, err := s.store.AuditLogs(ctx, authorized, found, of.page)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	list = s.recorder.take()
+	how := audit.Counting{Cap: countCap, Limit: time.Second, Within: time.Second}
+	if _, err := s.store.CountAuditLogs(ctx, authorized, found, how); err != nil {
+		return nil, nil, 0, err
+	}
+	return list, s.recorder.take(), len(rows), nil
+}
+
+// again sends what was sent, each within its time.
+func again(in querier, all []sent) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		for _, s := range all {
+			bounded, cancel := ctx, context.CancelFunc(func() {})
+			if s.within > 0 {
+				bounded, cancel = context.WithTimeout(ctx, s.within)
+			}
+			err := read(bounded, in, s.statement)
+			given := ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded)
+			cancel()
+			if err != nil && !given {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// read sends the statement and reads all rows of the answer.
+func read(ctx context.Context, in querier, s statement) error {
+	rows, err := in.Query(ctx, s.sql, s.args...)
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		rows.RawValues()
+	}
+	rows.Close()
+	return rows.Err()
+}

@@ -1,0 +1,122 @@
+package scale
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Limits bound what is measured.
+type Limits struct {
+	// Cap is how long a statement may take: then it is stopped.
+	Cap time.Duration
+	// Budget is how long a way is measured for, which is at least one time.
+	Budget time.Duration
+	// Times is how many times at most.
+	Times int
+}
+
+// A way is one of several to ask the same; those of one group are variants, of
+// which the quickest counts.
+type way struct {
+	group  string
+	before func(ctx context.Context) error // is not measured
+	run    func(ctx context.Context) error
+
+	times []time.Duration
+	spent time.Duration
+	over  bool // it took longer than the cap
+}
+
+// hopeless is how many times the time of the quickest of its group a way takes
+// that is not measured any more.
+const hopeless = 3
+
+// turns measures the ways, each once a round.
+func turns(ctx context.Context, limits Limits, ways []*way) error {
+	for round := 0; ; round++ {
+		measured := false
+		for _, w := range ways {
+			if w.done(limits, ways) {
+				continue
+			}
+			measured = true
+			if err := w.turn(ctx, limits, round == 0); err != nil {
+				return err
+			}
+		}
+		if !measured {
+			return nil
+		}
+	}
+}
+
+func (w *way) done(limits Limits, ways []*way) bool {
+	if w.over || len(w.times) >= limits.Times || len(w.times) > 0 && w.spent >= limits.Budget {
+		return true
+	}
+	for _, other := range ways {
+		if other != w && other.group == w.group && len(other.times) > 2 && len(w.times) > 2 && w.least() > hopeless*other.least() {
+			return true
+		}
+	}
+	return false
+}
+
+// turn runs the way once. The first time is to warm what is cached, unless it takes
+// as long as there is.
+func (w *way) turn(ctx context.Context, limits Limits, first bool) error {
+	if err := w.before(ctx); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, limits.Cap)
+	defer cancel()
+	start := time.Now()
+	err := w.run(bounded)
+	took := time.Since(start)
+	if err != nil {
+		if ctx.Err() != nil || !errors.Is(bounded.Err(), context.DeadlineExceeded) {
+			return err
+		}
+		w.over = true
+	}
+	if first && took < limits.Budget {
+		return nil
+	}
+	w.times = append(w.times, took)
+	w.spent += took
+	return nil
+}
+
+func (w *way) least() time.Duration { return slices.Min(w.times) }
+
+// A Figure is what was measured of a way, in milliseconds.
+type Figure struct {
+	Median float64 `json:"p50"`
+	High   float64 `json:"p99"`
+	Times  int     `json:"times"`
+	Over   bool    `json:"over,omitempty"` // it was stopped at the cap, which the figures are
+	// Looked is how many rows were looked at.
+	Looked float64 `json:"looked,omitempty"`
+}
+
+func (w *way) figure() Figure {
+	sorted := slices.Clone(w.times)
+	slices.Sort(sorted)
+	at := func(f float64) float64 {
+		i := min(int(f*float64(len(sorted))), len(sorted)-1)
+		return float64(sorted[i].Microseconds()) / 1000
+	}
+	return Figure{Median: at(0.5), High: at(0.99), Times: len(sorted), Over: w.over}
+}
+
+// best is the quickest of a group.
+func best(ways []*way, group string) (found *way) {
+	for _, w := range ways {
+		if w.group == group && (found == nil || w.figure().Median < found.figure().Median) {
+			found = w
+		}
+	}
+	return found
+}
