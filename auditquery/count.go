@@ -53,19 +53,7 @@ func BudgetedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, ca
 	// One organization is asked for as several are: with its value in hand the
 	// planner may walk the time index for a large one, and past the rows of all
 	// others for as long as it is quiet.
-	ids, rest := of.organizations(filter)
-	var scope, tested sqlgen.And
-	for _, term := range conjuncts(rest) {
-		if id, ok := of.organization(term); ok && ids == nil {
-			ids = []uuid.UUID{id}
-			continue
-		}
-		if of.scopes(term) {
-			scope = append(scope, term)
-		} else {
-			tested = append(tested, term)
-		}
-	}
+	ids, _, scope, tested := of.split(filter)
 	if tested == nil {
 		text, args, ok = CappedCount(of, authorized, search, cap)
 		return "SELECT count, false FROM (" + text + ") AS counted", args, ok

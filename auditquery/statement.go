@@ -53,7 +53,9 @@ func Keys(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	if page.backward() {
 		s.write("SELECT ", of.keys(""), " FROM (")
 	}
-	if ids, rest := of.organizations(filter); len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) {
+	ids, rest := of.organizations(filter)
+	_, _, _, tested := of.split(filter)
+	if len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) && tested == nil {
 		s.keysPerOrganization(ids, rest, page)
 	} else {
 		s.write("SELECT ", of.keys(""), of.from())

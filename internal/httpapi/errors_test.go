@@ -234,20 +234,20 @@ func (s stub) Resolve(context.Context, uuid.UUID, auditquery.Names) (auditquery.
 	return auditquery.Resolved{}, s.resolve
 }
 
-func (s stub) AuditLogs(ctx context.Context, _ sqlgen.Filter, _ sqlgen.Predicate, _ auditquery.Page) ([]audit.Log, error) {
+func (s stub) AuditLogs(ctx context.Context, _ sqlgen.Filter, _ sqlgen.Predicate, _ auditquery.Page) ([]audit.Log, *auditquery.Place, error) {
 	if s.hang {
 		<-ctx.Done()
-		return nil, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
-	return nil, s.list
+	return nil, nil, s.list
 }
 
 func (s stub) CountAuditLogs(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error) {
 	return s.counted, s.count
 }
 
-func (s stub) Connections(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]audit.Connection, error) {
-	return nil, s.list
+func (s stub) Connections(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]audit.Connection, *auditquery.Place, error) {
+	return nil, nil, s.list
 }
 
 func (s stub) CountConnections(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error) {

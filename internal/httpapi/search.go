@@ -33,7 +33,7 @@ type searched[Row any] struct {
 	log      auditquery.Log
 	invalid  string // the message when a search is
 	parse    func(q string) (auditquery.Search, error)
-	list     func(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]Row, error)
+	list     func(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]Row, *auditquery.Place, error)
 	count    func(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error)
 	place    func(Row) auditquery.Place
 	answer   func([]Row, beside) any
@@ -41,11 +41,14 @@ type searched[Row any] struct {
 
 // beside is what an answer has beside its rows.
 type beside struct {
-	Count           *int   `json:"count,omitempty"` // left out, as the cap, when none was asked for
-	CountCap        *int   `json:"count_cap,omitempty"`
-	CountLowerBound bool   `json:"count_lower_bound,omitempty"`
-	NextCursor      string `json:"next_cursor,omitempty"`
-	PrevCursor      string `json:"prev_cursor,omitempty"`
+	Count           *int `json:"count,omitempty"` // left out, as the cap, when none was asked for
+	CountCap        *int `json:"count_cap,omitempty"`
+	CountLowerBound bool `json:"count_lower_bound,omitempty"`
+	Incomplete      bool `json:"incomplete,omitempty"`
+	// SearchedTo is how far rows were looked at for an incomplete page.
+	SearchedTo *time.Time `json:"searched_to,omitempty"`
+	NextCursor string     `json:"next_cursor,omitempty"`
+	PrevCursor string     `json:"prev_cursor,omitempty"`
 }
 
 func (b *beside) counted(c audit.Count) {
@@ -105,12 +108,13 @@ func search[Row any](s *server, in searched[Row]) func(w http.ResponseWriter, r 
 		}
 
 		var rows []Row
+		var searched *auditquery.Place
 		var count audit.Count
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() (err error) {
 			page := query.page
 			page.Limit++ // the row beyond tells whether there is another page
-			rows, err = in.list(ctx, authorized, found, page)
+			rows, searched, err = in.list(ctx, authorized, found, page)
 			return err
 		})
 		if query.count != countNone {
@@ -124,6 +128,13 @@ func search[Row any](s *server, in searched[Row]) func(w http.ResponseWriter, r 
 		}
 		seen := max(query.page.Offset, 0) + len(rows)
 		rows, pages := auditquery.Beside(query.page, rows, in.place, query.now)
+		if searched != nil {
+			around.Incomplete = len(rows) < query.page.Limit
+			if around.Incomplete {
+				around.SearchedTo = new(searched.Time.UTC())
+			}
+			pages = pages.SearchedTo(query.page, *searched, query.now)
+		}
 		if query.count != countNone {
 			if count.LowerBound && seen > count.Rows && len(rows) > 0 {
 				count.Rows = min(seen, count.Cap+1) // so many were seen

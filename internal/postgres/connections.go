@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 
 	"github.com/google/uuid"
@@ -17,56 +16,69 @@ import (
 const connectionsOfPage = `
 WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
 	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM connection_logs AS l WHERE l.id = page.id AND l.connect_time = page.connect_time%s LIMIT 1) AS l
-)
-SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, ''),
-	l.workspace_owner_id, coalesce(w.username, ''), l.workspace_id, l.workspace_name, l.agent_name, l.ip, l.type, l.code,
-	coalesce(l.user_agent, ''), l.user_id, coalesce(l.slug_or_port, ''),
-	l.connection_id, l.disconnect_time, coalesce(l.disconnect_reason, '')
+)` + connectionLogColumns + `
 FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 LEFT JOIN users AS w ON w.id = l.workspace_owner_id
 ORDER BY l.connect_time DESC, l.id DESC`
 
+const (
+	connectionLogColumns = `
+SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, ''),
+	l.workspace_owner_id, coalesce(w.username, ''), l.workspace_id, l.workspace_name, l.agent_name, l.ip, l.type, l.code,
+	coalesce(l.user_agent, ''), l.user_id, coalesce(l.slug_or_port, ''),
+	l.connection_id, l.disconnect_time, coalesce(l.disconnect_reason, '')`
+
+	wholeConnections = connectionLogColumns + `
+FROM (%s) AS l
+LEFT JOIN organizations AS o ON o.id = l.organization_id
+LEFT JOIN users AS w ON w.id = l.workspace_owner_id
+ORDER BY l.connect_time DESC, l.id DESC`
+)
+
+var connectionPages = pageSource[audit.Connection]{
+	log: auditquery.ConnectionLogs(), time: "connect_time", doing: "listing connection logs",
+	whole: wholeConnections, ofKeys: connectionsOfPage, scan: scanConnection,
+}
+
 // ConnectionsStatement is the statement of a page of connection logs, without their
 // visitors, and its arguments. ok is false when no row can match.
 func ConnectionsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
-	keys, args, ok := auditquery.Keys(auditquery.ConnectionLogs(), authorized, search, page, 1)
-	return fmt.Sprintf(connectionsOfPage, keys, ""), args, ok
+	return connectionPages.statement(authorized, search, page)
 }
 
 // Connections are the page's rows of those that are both authorized and found,
-// newest first, in two queries whatever their number.
-func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Connection, error) {
-	text, args, ok := ConnectionsStatement(authorized, search, page)
-	if !ok {
-		return nil, nil
+// newest first, as [DB.AuditLogs] are.
+func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (connections []audit.Connection, searched *auditquery.Place, err error) {
+	connections, searched, err = connectionPages.page(ctx, db.pool, authorized, search, page)
+	if err != nil {
+		return nil, nil, err
 	}
-	return connectionLogs(ctx, db.pool, text, args)
+	return connections, searched, addVisitors(ctx, db.pool, connections)
 }
 
 // connectionLogs are the rows of a statement of such columns, with their visitors.
 func connectionLogs(ctx context.Context, q rowsOf, text string, args []any) ([]audit.Connection, error) {
-	const doing = "listing connection logs"
-	rows, err := q.Query(ctx, text, args...)
+	connections, err := connectionPages.read(ctx, q, text, args)
 	if err != nil {
-		return nil, queryError(ctx, doing, err)
+		return nil, err
 	}
-	connections, err := pgx.CollectRows(rows, scanConnection)
-	if err != nil {
-		return nil, queryError(ctx, doing, err)
-	}
+	return connections, addVisitors(ctx, q, connections)
+}
+
+func addVisitors(ctx context.Context, q rowsOf, connections []audit.Connection) error {
 	ids := make([]uuid.UUID, len(connections))
 	for i, c := range connections {
 		ids[i] = c.UserID
 	}
 	byID, err := users(ctx, q, ids)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range connections {
 		connections[i].User = byID[connections[i].UserID]
 	}
-	return connections, nil
+	return nil
 }
 
 func scanConnection(row pgx.CollectableRow) (audit.Connection, error) {

@@ -13,6 +13,13 @@ import (
 // countBudget is how many rows are looked at for a count that no index serves.
 const countBudget = 20_000
 
+// How long a capped count of all rows may take before the newest are counted: where
+// an index may serve the search, and where none does, which finds many or takes long.
+const (
+	servedCountLimit   = 250 * time.Millisecond
+	unservedCountLimit = 25 * time.Millisecond
+)
+
 // errCountLimit is why a count was given up, and not the request.
 var errCountLimit = errors.New("the time limit of a count has passed")
 
@@ -30,26 +37,29 @@ func (db *DB) CountConnections(ctx context.Context, authorized sqlgen.Filter, se
 // count counts all rows if they are quick to find, else the newest ones. A count
 // that takes too long is 0, and a lower bound like any other.
 func (db *DB) count(ctx context.Context, doing string, of auditquery.Log, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error) {
-	if how.Exact || auditquery.Served(of, authorized, search) {
-		all := audit.Count{Cap: how.Cap}
-		if how.Exact {
-			all.Cap = 0
-		}
-		text, args, ok := auditquery.CappedCount(of, authorized, search, all.Cap)
-		if !ok {
-			return all, nil
-		}
-		err := db.countWithin(ctx, how.Limit, doing, text, args, &all.Rows)
-		if !errors.Is(err, errCountLimit) {
-			return all, err
-		}
+	all, limit := audit.Count{Cap: how.Cap}, how.Limit
+	switch shape := auditquery.ShapeOf(of, authorized, search); {
+	case how.Exact:
+		all.Cap = 0
+	case shape.Tested && shape.Served:
+		limit = min(limit, servedCountLimit)
+	case shape.Tested:
+		limit = min(limit, unservedCountLimit)
+	}
+	text, args, ok := auditquery.CappedCount(of, authorized, search, all.Cap)
+	if !ok {
+		return all, nil
+	}
+	err := db.countWithin(ctx, limit, doing, text, args, &all.Rows)
+	if !errors.Is(err, errCountLimit) {
+		return all, err
 	}
 	newest := audit.Count{Cap: how.Cap}
-	text, args, ok := auditquery.BudgetedCount(of, authorized, search, how.Cap, countBudget)
+	text, args, ok = auditquery.BudgetedCount(of, authorized, search, how.Cap, countBudget)
 	if !ok {
 		return newest, nil
 	}
-	err := db.countWithin(ctx, how.Within, doing, text, args, &newest.Rows, &newest.LowerBound)
+	err = db.countWithin(ctx, how.Within, doing, text, args, &newest.Rows, &newest.LowerBound)
 	if errors.Is(err, errCountLimit) {
 		return audit.Count{Cap: how.Cap, LowerBound: true}, nil
 	}

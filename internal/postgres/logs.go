@@ -21,55 +21,70 @@ import (
 const auditLogsOfPage = `
 WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
 	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM audit_logs AS l WHERE l.id = page.id AND l.time = page.time%s LIMIT 1) AS l
-)
-SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agent, ''),
-	l.resource_type, l.resource_id, l.resource_target, l.resource_icon, l.resource_link,
-	l.action, l.diff, l.status_code, l.additional_fields, l.user_id,
-	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')
+)` + auditLogColumns + `
 FROM found AS l
 LEFT JOIN organizations AS o ON o.id = l.organization_id
 ORDER BY l.time DESC, l.id DESC`
 
+const (
+	auditLogColumns = `
+SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agent, ''),
+	l.resource_type, l.resource_id, l.resource_target, l.resource_icon, l.resource_link,
+	l.action, l.diff, l.status_code, l.additional_fields, l.user_id,
+	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')`
+
+	// The rows of a page that come with their keys.
+	wholeAuditLogs = auditLogColumns + `
+FROM (%s) AS l
+LEFT JOIN organizations AS o ON o.id = l.organization_id
+ORDER BY l.time DESC, l.id DESC`
+)
+
+var auditLogPages = pageSource[audit.Log]{
+	log: auditquery.AuditLogs(), time: "time", doing: "listing audit logs", whole: wholeAuditLogs, ofKeys: auditLogsOfPage, scan: scanAuditLog,
+}
+
 // AuditLogsStatement is the statement of a page of audit logs, without their
 // users, and its arguments. ok is false when no row can match.
 func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
-	keys, args, ok := auditquery.Keys(auditquery.AuditLogs(), authorized, search, page, 1)
-	return fmt.Sprintf(auditLogsOfPage, keys, ""), args, ok
+	return auditLogPages.statement(authorized, search, page)
 }
 
 // AuditLogs are the page's rows of those that are both authorized and found,
-// newest first, in three queries whatever their number.
-func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, error) {
-	text, args, ok := AuditLogsStatement(authorized, search, page)
-	if !ok {
-		return nil, nil
+// newest first, in a handful of queries whatever their number. A page of which
+// searched is not nil may not be full, since rows were looked at for long enough:
+// the next one is behind that place.
+func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (logs []audit.Log, searched *auditquery.Place, err error) {
+	logs, searched, err = auditLogPages.page(ctx, db.pool, authorized, search, page)
+	if err != nil {
+		return nil, nil, err
 	}
-	return auditLogs(ctx, db.pool, text, args)
+	return logs, searched, completeAuditLogs(ctx, db.pool, logs)
 }
 
 // auditLogs are the rows of a statement of such columns, with what belongs to them.
 func auditLogs(ctx context.Context, q rowsOf, text string, args []any) ([]audit.Log, error) {
-	const doing = "listing audit logs"
-	rows, err := q.Query(ctx, text, args...)
+	logs, err := auditLogPages.read(ctx, q, text, args)
 	if err != nil {
-		return nil, queryError(ctx, doing, err)
+		return nil, err
 	}
-	logs, err := pgx.CollectRows(rows, scanAuditLog)
-	if err != nil {
-		return nil, queryError(ctx, doing, err)
-	}
+	return logs, completeAuditLogs(ctx, q, logs)
+}
+
+// completeAuditLogs adds the users and what is known of the resources.
+func completeAuditLogs(ctx context.Context, q rowsOf, logs []audit.Log) error {
 	ids := make([]uuid.UUID, len(logs))
 	for i, l := range logs {
 		ids[i] = l.UserID
 	}
 	byID, err := users(ctx, q, ids)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range logs {
 		logs[i].User = byID[logs[i].UserID]
 	}
-	return logs, describe(ctx, q, logs)
+	return describe(ctx, q, logs)
 }
 
 func scanAuditLog(row pgx.CollectableRow) (audit.Log, error) {

@@ -69,7 +69,7 @@ func TestAuditLogs(t *testing.T) {
 		{"a page of two organizations", orgIs(orgA, orgB), auditquery.Page{Limit: 1, Offset: 1}, []byte{2}, 3},
 		{"behind the end", sqlgen.Always(), auditquery.Page{Limit: 2, Offset: 1<<31 - 1}, nil, 5},
 	} {
-		logs, err := db.AuditLogs(t.Context(), c.authorized, sqlgen.True, c.page)
+		logs, _, err := db.AuditLogs(t.Context(), c.authorized, sqlgen.True, c.page)
 		require.NoError(t, err, c.name)
 		require.Equal(t, c.want, ids(logs), c.name)
 		n, err := db.CountAuditLogs(t.Context(), c.authorized, sqlgen.True, counting(2000))
@@ -80,7 +80,7 @@ func TestAuditLogs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, audit.Count{Rows: 4, Cap: 3}, n, "a count stops at one more than its cap")
 
-	logs, err := db.AuditLogs(t.Context(), sqlgen.Always(), sqlgen.True, all)
+	logs, _, err := db.AuditLogs(t.Context(), sqlgen.Always(), sqlgen.True, all)
 	require.NoError(t, err)
 	unknown, first := logs[0], logs[3]
 	require.Equal(t, noon, first.Time)
@@ -135,7 +135,7 @@ func TestErrorsHideValues(t *testing.T) {
 	pool := migrated(t)
 	hunter := sqlgen.Column{Name: "ip", Type: sqlgen.Type{Kind: sqlgen.KindInet}}
 	search := sqlgen.Eq(hunter, sqlgen.Literal{Type: sqlgen.Type{Kind: sqlgen.KindInet}, Value: "hunter2"})
-	_, err := postgres.NewDB(pool).AuditLogs(t.Context(), sqlgen.Always(), search, auditquery.Page{Limit: 1})
+	_, _, err := postgres.NewDB(pool).AuditLogs(t.Context(), sqlgen.Always(), search, auditquery.Page{Limit: 1})
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "hunter2")
 	require.NotErrorIs(t, err, pgx.ErrNoRows)

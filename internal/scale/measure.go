@@ -3,11 +3,12 @@ package scale
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence/rls"
 	"github.com/rowfence/rowfence/sqlgen"
@@ -20,6 +21,8 @@ type Result struct {
 	Load  string    `json:"load"` // of the machine, before and after
 	Cap   float64   `json:"cap_ms"`
 	Cells []Cell    `json:"cells"`
+	// Endpoint is empty where it was not asked.
+	Endpoint []Endpoint `json:"endpoint,omitempty"`
 }
 
 // A Cell is a search by a subject: the server's list and count, those by hand and
@@ -48,7 +51,12 @@ func (d *Database) Measure(ctx context.Context, limits Limits, only func(subject
 		return nil, err
 	}
 	defer s.pool.Close()
-	m := &measurement{database: d, server: s, limits: limits}
+	pool, err := capped(ctx, d.pool, limits.Cap)
+	if err != nil {
+		return nil, err
+	}
+	defer pool.Close()
+	m := &measurement{pool, s, limits}
 	result := &Result{Rows: d.rows, At: time.Now().UTC(), Load: load(), Cap: milliseconds(limits.Cap)}
 	for i, who := range d.Subjects {
 		filter, subject, err := s.filter(ctx, who)
@@ -81,9 +89,9 @@ func (d *Database) Measure(ctx context.Context, limits Limits, only func(subject
 }
 
 type measurement struct {
-	database *Database
-	server   *server
-	limits   Limits
+	pool   *pgxpool.Pool
+	server *server
+	limits Limits
 }
 
 // The groups of ways, each with list and count.
@@ -95,7 +103,7 @@ const (
 
 func (m *measurement) cell(ctx context.Context, who Subject, filter sqlgen.Filter, settings *rls.Settings, s search) (Cell, error) {
 	cell := Cell{Search: s.name, Query: s.q, Subject: who.Name}
-	conn, err := m.database.pool.Acquire(ctx)
+	conn, err := m.pool.Acquire(ctx)
 	if err != nil {
 		return cell, err
 	}
@@ -107,7 +115,7 @@ func (m *measurement) cell(ctx context.Context, who Subject, filter sqlgen.Filte
 		return cell, err
 	}
 	cell.Shown = shown
-	pool := m.database.pool
+	pool := m.pool
 	var ways []*way
 	statements := map[*way]statement{}
 	add := func(group string, all []statement, run func(statement) func(context.Context) error) {
@@ -182,10 +190,8 @@ func (m *measurement) cell(ctx context.Context, who Subject, filter sqlgen.Filte
 
 // looked is 0 if it takes longer than the cap.
 func (m *measurement) looked(ctx context.Context, in querier, s statement) (float64, error) {
-	bounded, cancel := context.WithTimeout(ctx, m.limits.Cap)
-	defer cancel()
-	n, err := looked(bounded, in, s)
-	if err != nil && ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
+	n, err := looked(ctx, in, s)
+	if stopped(err) {
 		return 0, nil
 	}
 	return n, err
@@ -193,13 +199,11 @@ func (m *measurement) looked(ctx context.Context, in querier, s statement) (floa
 
 // fixed asks once: what it takes is told by the plan that PostgreSQL explains.
 func (m *measurement) fixed(ctx context.Context, s statement) (Figure, error) {
-	bounded, cancel := context.WithTimeout(ctx, m.limits.Cap)
-	defer cancel()
 	start := time.Now()
-	n, err := looked(bounded, m.database.pool, s)
+	n, err := looked(ctx, m.pool, s)
 	f := Figure{Median: milliseconds(time.Since(start)), Times: 1, Looked: n}
 	f.High = f.Median
-	if err != nil && ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
+	if stopped(err) {
 		f.Over = true
 		return f, nil
 	}

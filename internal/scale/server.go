@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence"
@@ -73,6 +75,20 @@ type server struct {
 	pool     *pgxpool.Pool // of the store
 }
 
+// capped is a pool whose statements PostgreSQL stops: a request to stop them could be
+// taken for one of the next statement.
+func capped(ctx context.Context, pool *pgxpool.Pool, within time.Duration) (*pgxpool.Pool, error) {
+	config := pool.Config()
+	config.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(within.Milliseconds(), 10)
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// stopped reports whether PostgreSQL stopped the statement at the cap.
+func stopped(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "57014"
+}
+
 func newServer(ctx context.Context, pool *pgxpool.Pool) (*server, error) {
 	engine, err := rowfence.New(ctx, rowfence.Config{Policies: policies.FS, Schema: policies.Schema(), Query: policies.Entrypoint})
 	if err != nil {
@@ -115,7 +131,7 @@ func (s *server) asked(ctx context.Context, authorized sqlgen.Filter, of search)
 	}
 	found := parsed.Predicate(session)
 	s.recorder.take()
-	rows, err := s.store.AuditLogs(ctx, authorized, found, of.page)
+	rows, _, err := s.store.AuditLogs(ctx, authorized, found, of.page)
 	if err != nil {
 		return nil, nil, 0, err
 	}

@@ -81,7 +81,7 @@ func byHand(who Subject, s search) (lists, counts []statement) {
 		condition, args = "l.organization_id = ANY($1)", []any{orgs}
 	}
 	lists = []statement{{flat(s, condition), args}, {deferred(keys(s, condition)), args}}
-	counts = []statement{{capped(s, condition), args}}
+	counts = []statement{{countOf(s, condition), args}}
 	if len(orgs) > 1 {
 		depth := strconv.Itoa(s.page.Limit + s.page.Offset)
 		lists = append(lists, statement{deferred("SELECT k.id, k.time FROM unnest($1::uuid[]) AS g(id) CROSS JOIN LATERAL (" +
@@ -93,7 +93,7 @@ func byHand(who Subject, s search) (lists, counts []statement) {
 	return lists, counts
 }
 
-func capped(s search, condition string) string {
+func countOf(s search, condition string) string {
 	return "SELECT count(*) FROM (SELECT 1 FROM audit_logs AS l" + where(condition, uncut(s).where) + " LIMIT " + strconv.Itoa(countCap+1) + ") AS capped"
 }
 
@@ -111,7 +111,7 @@ func byRole(s search) (lists, counts []statement) {
 	if s.org != uuid.Nil {
 		condition, args = "l.organization_id = $1", []any{s.org}
 	}
-	return []statement{{flat(s, condition), args}, {deferred(keys(s, condition)), args}}, []statement{{capped(s, condition), args}}
+	return []statement{{flat(s, condition), args}, {deferred(keys(s, condition)), args}}, []statement{{countOf(s, condition), args}}
 }
 
 // fixedStatement lists and counts at once, with all conditions that there can be,

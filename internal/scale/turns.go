@@ -2,7 +2,6 @@ package scale
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 )
@@ -70,13 +69,11 @@ func (w *way) turn(ctx context.Context, limits Limits, first bool) error {
 	if err := w.before(ctx); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, limits.Cap)
-	defer cancel()
 	start := time.Now()
-	err := w.run(bounded)
+	err := w.run(ctx)
 	took := time.Since(start)
 	if err != nil {
-		if ctx.Err() != nil || !errors.Is(bounded.Err(), context.DeadlineExceeded) {
+		if !stopped(err) {
 			return err
 		}
 		w.over = true

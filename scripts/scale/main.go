@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -26,6 +27,8 @@ type options struct {
 	rows, against      int
 	dir, subject, only string
 	limits             scale.Limits
+	endpoint           time.Duration
+	ask, token         string
 }
 
 func main() {
@@ -38,10 +41,19 @@ func main() {
 	flag.DurationVar(&o.limits.Cap, "cap", time.Minute, "how long a statement may take")
 	flag.DurationVar(&o.limits.Budget, "budget", 300*time.Millisecond, "how long each way is measured for")
 	flag.IntVar(&o.limits.Times, "times", 100, "how many times at most")
+	flag.DurationVar(&o.endpoint, "endpoint", 10*time.Second, "how long the endpoint is asked by each subject; 0 is not at all")
+	flag.StringVar(&o.ask, "ask", "", "be the clients of the endpoint at this URL, and nothing else")
+	flag.StringVar(&o.token, "token", "", "with -ask: of the session")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	doing := run
+	if o.ask != "" {
+		doing = func(ctx context.Context, o options) error {
+			return scale.Ask(ctx, o.ask, o.token, o.endpoint, os.Stdout)
+		}
+	}
+	if err := doing(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -49,6 +61,13 @@ func main() {
 
 func (o options) path(rows int, suffix string) string {
 	return filepath.Join(o.dir, "scale-"+strconv.Itoa(rows)+suffix)
+}
+
+// clients are the command of the endpoint's clients: this program.
+func (o options) clients(ctx context.Context, program string) func(url, token string) *exec.Cmd {
+	return func(url, token string) *exec.Cmd {
+		return exec.CommandContext(ctx, program, "-ask", url, "-token", token, "-endpoint", o.endpoint.String())
+	}
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -71,6 +90,19 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	result.Print(os.Stdout)
 	result.Judge(os.Stdout)
+	if o.endpoint > 0 {
+		profile := o.path(o.rows, ".prof")
+		program, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		if result.Endpoint, err = database.Endpoint(ctx, o.clients(ctx, program), profile); err != nil {
+			return err
+		}
+		if err := scale.PrintEndpoint(os.Stdout, result.Endpoint, profile); err != nil {
+			return err
+		}
+	}
 	if o.subject == "" && o.only == "" {
 		if err := result.Save(o.path(o.rows, ".json")); err != nil {
 			return err

@@ -1,0 +1,199 @@
+package auditquery
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
+// A Shape is what PostgreSQL has to do for a page, as far as it can be told of the
+// conditions.
+type Shape struct {
+	// Several organizations are asked for, whose rows together are in no index; or
+	// All, which are in that of the time.
+	Several, All bool
+	// Tested: there are conditions beside the organization and the range of time.
+	Tested bool
+	// Served is what [Served] says.
+	Served bool
+}
+
+// ShapeOf is the shape of a search's pages.
+func ShapeOf(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) Shape {
+	filter := both(authorized, search)
+	ids, several, _, tested := of.split(filter)
+	return Shape{Several: several, All: ids == nil, Tested: tested != nil, Served: Served(of, authorized, search)}
+}
+
+// split takes the conditions apart: the organizations that rows are in, the ranges
+// of the indexes that give the log in its order, and what is to be tested on rows.
+func (l Log) split(f sqlgen.Filter) (ids []uuid.UUID, several bool, scope, tested sqlgen.And) {
+	if f.Result() == sqlgen.ResultNever {
+		return nil, false, nil, nil
+	}
+	ids, rest := l.organizations(f)
+	several = len(ids) > 1
+	for _, term := range conjuncts(rest) {
+		if id, ok := l.organization(term); ok && ids == nil {
+			ids = []uuid.UUID{id}
+			continue
+		}
+		if l.scopes(term) {
+			scope = append(scope, term)
+		} else {
+			tested = append(tested, term)
+		}
+	}
+	return ids, several, scope, tested
+}
+
+// Rows is a statement that selects the page's rows as they stand, newest first, and
+// its arguments, numbered from start. It is for pages without an offset, of one
+// organization or all, or of a condition that an index serves: where rows are few,
+// they come with their keys. ok is false when no row can match.
+func Rows(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, start int) (text string, args []any, ok bool) {
+	filter := both(authorized, search)
+	if filter.Result() == sqlgen.ResultNever || page.Limit <= 0 {
+		return "", nil, false
+	}
+	page.Offset = max(page.Offset, 0)
+	s := statement{log: of, start: start}
+	s.write("SELECT ", of.name, ".*", of.from())
+	s.where(filter)
+	s.from(page, filter.Result() == sqlgen.ResultAlways)
+	s.write(of.order("", page.backward()))
+	s.page(page)
+	return s.text.String(), s.args, true
+}
+
+// Newest is a statement that selects those of the page's rows, as they stand, that
+// are among the newest so many of the log, whatever organization those are of. Where
+// they fill the page it is the page; otherwise it may lack some. Arguments are
+// numbered from start. ok is false when no row can match.
+func Newest(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, rows, start int) (text string, args []any, ok bool) {
+	filter := both(authorized, search)
+	if filter.Result() == sqlgen.ResultNever || page.Limit <= 0 || page.Offset > 0 || rows <= 0 {
+		return "", nil, false
+	}
+	var scope, tested sqlgen.And
+	for _, term := range conjuncts(filter) {
+		if of.scopes(term) {
+			scope = append(scope, term)
+		} else {
+			tested = append(tested, term)
+		}
+	}
+	s := statement{log: of, start: start}
+	s.write("SELECT * FROM (SELECT *", of.from())
+	s.where(sqlgen.When(scope))
+	s.from(page, scope == nil)
+	s.write(of.order("", page.backward()), " LIMIT ", strconv.Itoa(rows), ") AS ", of.name)
+	s.where(sqlgen.When(tested))
+	s.page(page)
+	return s.text.String(), s.args, true
+}
+
+// Way is how the rows that a walk looks at are chosen.
+type Way int
+
+const (
+	// ByTime looks at the newest rows, of whatever organization. Of one that is
+	// asked for alone it looks at the newest of its own.
+	ByTime Way = iota
+	// ByOrganization looks at the newest rows of each organization, at an equal part
+	// of the budget.
+	ByOrganization
+)
+
+// Walk is a statement that selects the id and time of the page's rows among no more
+// rows than the budget pays for, and a third column, beyond: it is true of a row
+// that was not looked at, as the budget ended there. What stands behind the first
+// such row is not to be used: the page is to go on at that row. Where there is none,
+// all rows were looked at, or enough for the page.
+//
+// The rows are in the order in which the page is read: oldest first if it is of
+// newer rows. Arguments are numbered from start. ok is false when no row can match.
+func Walk(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, way Way, budget, start int) (text string, args []any, ok bool) {
+	filter := both(authorized, search)
+	if filter.Result() == sqlgen.ResultNever || page.Limit <= 0 || budget <= 0 {
+		return "", nil, false
+	}
+	page.Offset = max(page.Offset, 0)
+	ids, several, scope, tested := of.split(filter)
+	if several && way == ByTime {
+		tested = append(sqlgen.And{sqlgen.Member{Of: organizationID, Set: listOf(ids)}}, tested...)
+		ids, several = nil, false
+	}
+	share := budget / max(len(ids), 1)
+	share = max(share, 1)
+	s := statement{log: of, start: start}
+	s.write("SELECT ", of.keys(""), ", beyond FROM (SELECT ", of.keys(""), ", beyond, row_number() OVER () AS nth FROM (")
+	s.write("SELECT ", of.keys(""), ", looked_at > ", strconv.Itoa(share), " AS beyond FROM (")
+	if ids == nil {
+		s.looked(false, scope, page, share)
+	} else {
+		s.write("SELECT k.*")
+		s.perOrganization(ids)
+		s.looked(true, scope, page, share)
+		s.write(") AS k")
+		if several {
+			s.write(of.order("k", page.backward()))
+		}
+	}
+	s.write(") AS numbered WHERE looked_at > ", strconv.Itoa(share))
+	s.write(" OR (SELECT TRUE", of.from(), " WHERE ", of.name, ".id = numbered.id AND ", of.name, ".", of.time, " = numbered.", of.time)
+	s.and(sqlgen.When(tested))
+	// In a subquery by key, which is neither joined nor hashed: either would be of
+	// the whole table.
+	s.write(" LIMIT 1) LIMIT ", strconv.Itoa(depth(page)), ") AS found) AS page WHERE beyond OR nth > ", strconv.Itoa(page.Offset))
+	return s.text.String(), s.args, true
+}
+
+// looked are the keys of the rows that a share pays for, and of the one beyond,
+// numbered as they are read.
+func (s *statement) looked(ofOrganization bool, scope sqlgen.And, page Page, share int) {
+	l := s.log
+	s.write("SELECT ", l.keys(""), ", row_number() OVER () AS looked_at FROM (SELECT ", l.keys(""), l.from())
+	first := !ofOrganization
+	if ofOrganization {
+		s.write(" WHERE organization_id = o.id")
+	}
+	if scope != nil {
+		s.condition(map[bool]string{true: " WHERE ", false: " AND "}[first], sqlgen.When(scope))
+		first = false
+	}
+	s.from(page, first)
+	s.write(l.order("", page.backward()), " LIMIT ", strconv.Itoa(share+1), ") AS keys")
+}
+
+func listOf(ids []uuid.UUID) sqlgen.Literal {
+	all := make([]sqlgen.Literal, len(ids))
+	for i, id := range ids {
+		all[i] = sqlgen.UUID(id)
+	}
+	return sqlgen.ListOf(organizationID.Type, all)
+}
+
+// Next is the place behind which a page is to go on that ended at the row at p, which
+// was not looked at.
+func (p Place) Next(page Page) Place {
+	if page.backward() {
+		return p.older()
+	}
+	return p.newer()
+}
+
+// SearchedTo adds the cursor of the page that goes on where one ended because rows
+// were looked at for long enough: at a place, which is behind all that were.
+func (p Pages) SearchedTo(page Page, place Place, now time.Time) Pages {
+	cursor := &Cursor{From: place, Newer: page.backward(), Now: now}
+	if page.backward() {
+		p.Newer = cursor
+	} else {
+		p.Older = cursor
+	}
+	return p
+}
