@@ -12,9 +12,8 @@ import (
 // A Shape is what PostgreSQL has to do for a page, as far as it can be told of the
 // conditions.
 type Shape struct {
-	// Several organizations are asked for, whose rows together are in no index; or
-	// All, which are in that of the time.
-	Several, All bool
+	// Several organizations are asked for, whose rows together are in no index.
+	Several bool
 	// Tested: there are conditions beside the organization and the range of time.
 	Tested bool
 	// Served is what [Served] says.
@@ -24,8 +23,8 @@ type Shape struct {
 // ShapeOf is the shape of a search's pages.
 func ShapeOf(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) Shape {
 	filter := both(authorized, search)
-	ids, several, _, tested := of.split(filter)
-	return Shape{Several: several, All: ids == nil, Tested: tested != nil, Served: Served(of, authorized, search)}
+	_, several, _, tested := of.split(filter)
+	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search)}
 }
 
 // split takes the conditions apart: the organizations that rows are in, the ranges
@@ -51,9 +50,8 @@ func (l Log) split(f sqlgen.Filter) (ids []uuid.UUID, several bool, scope, teste
 }
 
 // Rows is a statement that selects the page's rows as they stand, newest first, and
-// its arguments, numbered from start. It is for pages without an offset, of one
-// organization or all, or of a condition that an index serves: where rows are few,
-// they come with their keys. ok is false when no row can match.
+// its arguments, numbered from start. Where few rows are skipped it is quicker than
+// [Keys] and what it takes to look the rows up. ok is false when no row can match.
 func Rows(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, start int) (text string, args []any, ok bool) {
 	filter := both(authorized, search)
 	if filter.Result() == sqlgen.ResultNever || page.Limit <= 0 {

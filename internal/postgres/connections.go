@@ -41,7 +41,7 @@ var connectionPages = pageSource[audit.Connection]{
 	whole: wholeConnections, ofKeys: connectionsOfPage, scan: scanConnection,
 }
 
-// ConnectionsStatement is the statement of a page of connection logs, without their
+// ConnectionsStatement is the statement of a page of connection logs by its keys, without their
 // visitors, and its arguments. ok is false when no row can match.
 func ConnectionsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
 	return connectionPages.statement(authorized, search, page)
@@ -50,7 +50,7 @@ func ConnectionsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, pag
 // Connections are the page's rows of those that are both authorized and found,
 // newest first, as [DB.AuditLogs] are.
 func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (connections []audit.Connection, searched *auditquery.Place, err error) {
-	connections, searched, err = connectionPages.page(ctx, db.pool, authorized, search, page)
+	connections, searched, err = connectionPages.page(ctx, db.pool, db.limits, authorized, search, page)
 	if err != nil {
 		return nil, nil, err
 	}

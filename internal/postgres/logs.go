@@ -44,8 +44,8 @@ var auditLogPages = pageSource[audit.Log]{
 	log: auditquery.AuditLogs(), time: "time", doing: "listing audit logs", whole: wholeAuditLogs, ofKeys: auditLogsOfPage, scan: scanAuditLog,
 }
 
-// AuditLogsStatement is the statement of a page of audit logs, without their
-// users, and its arguments. ok is false when no row can match.
+// AuditLogsStatement is the statement of a page of audit logs by its keys, without
+// their users, and its arguments. ok is false when no row can match.
 func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
 	return auditLogPages.statement(authorized, search, page)
 }
@@ -55,7 +55,7 @@ func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page 
 // searched is not nil may not be full, since rows were looked at for long enough:
 // the next one is behind that place.
 func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (logs []audit.Log, searched *auditquery.Place, err error) {
-	logs, searched, err = auditLogPages.page(ctx, db.pool, authorized, search, page)
+	logs, searched, err = auditLogPages.page(ctx, db.pool, db.limits, authorized, search, page)
 	if err != nil {
 		return nil, nil, err
 	}

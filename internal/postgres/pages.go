@@ -19,10 +19,16 @@ const (
 	newestRows = 2000
 	// walkBudget is how many rows are looked at for a page that no index serves.
 	walkBudget = 20_000
-	// servedLimit is how long a page may take that an index may serve, before as many
-	// rows are looked at.
-	servedLimit = 250 * time.Millisecond
 )
+
+// pageLimits are how long the planner's way may take before a bounded one is gone.
+type pageLimits struct {
+	ordered  time.Duration // an index has the page in its order
+	served   time.Duration // an index may serve the search
+	unserved time.Duration // none does: it soon finds a page, or takes long
+}
+
+var usualLimits = pageLimits{ordered: 50 * time.Millisecond, served: 250 * time.Millisecond, unserved: 25 * time.Millisecond}
 
 // errPageLimit is why a page's statement was given up, and not the request.
 var errPageLimit = errors.New("the time limit of a page's statement has passed")
@@ -41,55 +47,68 @@ type pageSource[Row any] struct {
 // page are the rows of a page, by the first of these ways that gives them, each of
 // which looks at a bounded number of rows or takes a bounded time:
 //
-//  1. Of one organization, or all, and no other condition: from the index that has
-//     them in order.
-//  2. Among the newest rows of the log, whose organization and conditions are tested
-//     in passing: several organizations or all, unless an index serves the search.
-//  3. Of several organizations and no other condition: the newest of each.
-//  4. As the planner thinks best, within a time: what an index serves.
-//  5. Among the newest rows that a budget pays for, of the whole log, or of each
+//  1. Of several organizations, unless an index serves the search: those among the
+//     newest rows of the log, whose organizations and conditions are tested in
+//     passing. Otherwise as the planner thinks best, which is mostly right: it may
+//     walk the log by time for an organization that is large, and quiet of late.
+//  2. Without other conditions than the organization and the time: by keys, of which
+//     an index has each organization's in order.
+//  3. Among the newest rows that a budget pays for, of the whole log, or of each
 //     organization. The page may then end before it is full: searched is where.
-func (s pageSource[Row]) page(ctx context.Context, q rowsOf, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Place, err error) {
+func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Place, err error) {
 	shape := auditquery.ShapeOf(s.log, authorized, search)
-	among := shape.Several && !shape.Tested || (shape.Several || shape.All) && shape.Tested && !shape.Served
-	if among && page.Offset <= 0 {
-		text, args, ok := auditquery.Newest(s.log, authorized, search, page, newestRows, 1)
-		if !ok {
-			return nil, nil, nil
-		}
-		if rows, err = s.read(ctx, q, fmt.Sprintf(s.whole, text), args); err != nil || len(rows) >= page.Limit {
-			return rows, nil, err
-		}
-	}
-	if !shape.Tested || shape.Served {
-		text, args, ok := s.statement(authorized, search, page)
-		if !ok {
-			return nil, nil, nil
-		}
-		if !shape.Tested {
-			rows, err = s.read(ctx, q, text, args)
-			return rows, nil, err
-		}
-		bounded, cancel := context.WithTimeoutCause(ctx, servedLimit, errPageLimit)
+	if text, args, ok := s.first(shape, authorized, search, page); ok {
+		bounded, cancel := context.WithTimeoutCause(ctx, limits.of(shape), errPageLimit)
 		rows, err = s.read(bounded, q, text, args)
 		cancel()
-		if !errors.Is(err, errPageLimit) {
+		all := !shape.Several || shape.Tested && shape.Served
+		switch {
+		case errors.Is(err, errPageLimit):
+		case err != nil || all || len(rows) >= page.Limit:
 			return rows, nil, err
 		}
 	}
-	return s.walk(ctx, q, shape, authorized, search, page)
+	if shape.Tested {
+		return s.walk(ctx, q, shape, authorized, search, page)
+	}
+	text, args, ok := s.statement(authorized, search, page)
+	if !ok {
+		return nil, nil, nil
+	}
+	rows, err = s.read(ctx, q, text, args)
+	return rows, nil, err
 }
 
-// statement is that of the page as a whole.
-func (s pageSource[Row]) statement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
-	shape := auditquery.ShapeOf(s.log, authorized, search)
-	// What is skipped is skipped in the index; otherwise rows come with their keys.
-	if page.Offset > 0 || shape.Several && !shape.Tested {
-		text, args, ok = auditquery.Keys(s.log, authorized, search, page, 1)
-		return fmt.Sprintf(s.ofKeys, text, ""), args, ok
+// first is the statement of the first way, if there is one.
+func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
+	switch {
+	case shape.Several && !(shape.Tested && shape.Served):
+		text, args, ok = auditquery.Newest(s.log, authorized, search, page, newestRows, 1)
+	case page.Offset <= 0:
+		text, args, ok = auditquery.Rows(s.log, authorized, search, page, 1)
+	case shape.Tested:
+		return s.statement(authorized, search, page)
+	default: // what is skipped is skipped in the index, and at once
+		return "", nil, false
 	}
-	text, args, ok = auditquery.Rows(s.log, authorized, search, page, 1)
 	return fmt.Sprintf(s.whole, text), args, ok
+}
+
+func (l pageLimits) of(shape auditquery.Shape) time.Duration {
+	switch {
+	case !shape.Tested || shape.Several && !shape.Served:
+		return l.ordered
+	case shape.Served:
+		return l.served
+	default:
+		return l.unserved
+	}
+}
+
+// statement is that of the page by its keys.
+func (s pageSource[Row]) statement(authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
+	text, args, ok = auditquery.Keys(s.log, authorized, search, page, 1)
+	return fmt.Sprintf(s.ofKeys, text, ""), args, ok
 }
 
 func (s pageSource[Row]) read(ctx context.Context, q rowsOf, text string, args []any) ([]Row, error) {

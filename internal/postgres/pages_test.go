@@ -17,6 +17,7 @@ import (
 // that go on there have together what the log has, in its order, each row once.
 func TestPagesOfAWalk(t *testing.T) {
 	pool, db := people(t)
+	db = postgres.Hasty(db)
 	// Three organizations: one with most rows, one that is quiet for long, and one of
 	// which rows are found that nobody asks for.
 	exec(t, pool, `INSERT INTO audit_logs (time, organization_id, resource_type, resource_target, action, status_code)

@@ -55,13 +55,14 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 
 // DB answers the server's questions from a migrated database.
 type DB struct {
-	pool  *pgxpool.Pool
-	ended horizon
+	pool   *pgxpool.Pool
+	limits pageLimits
+	ended  horizon
 }
 
 // NewDB returns the storage on the pool, which stays the caller's to close. It
 // must be one that [Open] made.
-func NewDB(pool *pgxpool.Pool) *DB { return &DB{pool: pool} }
+func NewDB(pool *pgxpool.Pool) *DB { return &DB{pool: pool, limits: usualLimits} }
 
 // Ready reports whether the database answers and has this server's migrations.
 func (db *DB) Ready(ctx context.Context) error {
