@@ -27,8 +27,18 @@ func CappedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, cap 
 		s.where(filter)
 		return s.text.String(), s.args, true
 	}
-	s.write("SELECT count(*) FROM (SELECT 1", of.from())
-	s.where(filter)
+	ids, _, _, tested := of.split(filter)
+	s.write("SELECT count(*) FROM (SELECT 1")
+	if most := strconv.Itoa(cap + 1); len(ids) >= manyOrganizations && tested == nil {
+		_, rest := of.organizations(filter)
+		s.perOrganization(ids)
+		s.write("SELECT", of.from(), " WHERE organization_id = o.id")
+		s.and(rest)
+		s.write(" LIMIT ", most, ") AS of_one")
+	} else {
+		s.write(of.from())
+		s.matching(" WHERE ", filter)
+	}
 	// a constant: it is one for all, and the planner must see it
 	s.write(" LIMIT ", strconv.Itoa(cap+1), ") AS capped")
 	return s.text.String(), s.args, true

@@ -47,6 +47,10 @@ func TestStatements(t *testing.T) {
 	)
 	one, both := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
 	page := auditquery.Page{Limit: 25, Offset: 50}
+	many := make([]uuid.UUID, 100)
+	for i := range many {
+		many[i] = nth(byte(0x20 + i))
+	}
 	for _, c := range []struct {
 		name       string
 		authorized sqlgen.Filter
@@ -77,6 +81,23 @@ func TestStatements(t *testing.T) {
 				") AS k ORDER BY k.time DESC, k.id DESC LIMIT $3 OFFSET $4",
 			keysArgs: []any{ids(0x11, 0x12), int64(75), int64(25), int64(50)},
 			count:    "SELECT count(*) FROM (SELECT 1 FROM audit_logs WHERE organization_id = ANY($1) LIMIT 2001) AS capped", countArgs: []any{ids(0x11, 0x12)},
+		},
+		{
+			name: "many organizations", authorized: inOrganizations(many...), q: "action:login", page: auditquery.Page{Limit: 25},
+			keys:      "SELECT id, time FROM audit_logs WHERE (organization_id IN (SELECT unnest($1::uuid[]))) IS TRUE AND action = $2" + order + " LIMIT $3",
+			keysArgs:  []any{many, "login", int64(25)},
+			count:     "SELECT count(*) FROM (SELECT 1 FROM audit_logs WHERE (organization_id IN (SELECT unnest($1::uuid[]))) IS TRUE AND action = $2 LIMIT 2001) AS capped",
+			countArgs: []any{many, "login"},
+		},
+		{
+			name: "many organizations, everything", authorized: inOrganizations(many...), page: auditquery.Page{Limit: 25},
+			keys: "SELECT k.id, k.time FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
+				"SELECT id, time FROM audit_logs WHERE organization_id = o.id" + order + " LIMIT $2" +
+				") AS k ORDER BY k.time DESC, k.id DESC LIMIT $3",
+			keysArgs: []any{many, int64(25), int64(25)},
+			count: "SELECT count(*) FROM (SELECT 1 FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
+				"SELECT FROM audit_logs WHERE organization_id = o.id LIMIT 2001) AS of_one LIMIT 2001) AS capped",
+			countArgs: []any{many},
 		},
 		{
 			name: "several organizations, with a search", authorized: both, q: "status_code:>=400 web", page: auditquery.Page{Limit: 25},

@@ -60,7 +60,7 @@ func Rows(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	page.Offset = max(page.Offset, 0)
 	s := statement{log: of, start: start}
 	s.write("SELECT ", of.name, ".*", of.from())
-	s.where(filter)
+	s.matching(" WHERE ", filter)
 	s.from(page, filter.Result() == sqlgen.ResultAlways)
 	s.write(of.order("", page.backward()))
 	s.page(page)
@@ -89,7 +89,7 @@ func Newest(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page
 	s.where(sqlgen.When(scope))
 	s.from(page, scope == nil)
 	s.write(of.order("", page.backward()), " LIMIT ", strconv.Itoa(rows), ") AS ", of.name)
-	s.where(sqlgen.When(tested))
+	s.matching(" WHERE ", sqlgen.When(tested))
 	s.page(page)
 	return s.text.String(), s.args, true
 }
@@ -143,7 +143,7 @@ func Walk(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	}
 	s.write(") AS numbered WHERE looked_at > ", strconv.Itoa(share))
 	s.write(" OR (SELECT TRUE", of.from(), " WHERE ", of.name, ".id = numbered.id AND ", of.name, ".", of.time, " = numbered.", of.time)
-	s.and(sqlgen.When(tested))
+	s.matching(" AND ", sqlgen.When(tested))
 	// In a subquery by key, which is neither joined nor hashed: either would be of
 	// the whole table.
 	s.write(" LIMIT 1) LIMIT ", strconv.Itoa(depth(page)), ") AS found) AS page WHERE beyond OR nth > ", strconv.Itoa(page.Offset))

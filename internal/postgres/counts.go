@@ -17,7 +17,7 @@ const countBudget = 20_000
 // an index may serve the search, and where none does, which finds many or takes long.
 const (
 	servedCountLimit   = 250 * time.Millisecond
-	unservedCountLimit = 25 * time.Millisecond
+	unservedCountLimit = 50 * time.Millisecond
 )
 
 // errCountLimit is why a count was given up, and not the request.

@@ -28,7 +28,7 @@ type pageLimits struct {
 	unserved time.Duration // none does: it soon finds a page, or takes long
 }
 
-var usualLimits = pageLimits{ordered: 50 * time.Millisecond, served: 250 * time.Millisecond, unserved: 25 * time.Millisecond}
+var usualLimits = pageLimits{ordered: 50 * time.Millisecond, served: 250 * time.Millisecond, unserved: 50 * time.Millisecond}
 
 // errPageLimit is why a page's statement was given up, and not the request.
 var errPageLimit = errors.New("the time limit of a page's statement has passed")
@@ -58,10 +58,13 @@ type pageSource[Row any] struct {
 func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Place, err error) {
 	shape := auditquery.ShapeOf(s.log, authorized, search)
 	if text, args, ok := s.first(shape, authorized, search, page); ok {
-		bounded, cancel := context.WithTimeoutCause(ctx, limits.of(shape), errPageLimit)
+		all := !shape.Several || shape.Tested && shape.Served
+		bounded, cancel := ctx, context.CancelFunc(func() {})
+		if all { // the newest rows are bounded as they are
+			bounded, cancel = context.WithTimeoutCause(ctx, limits.of(shape), errPageLimit)
+		}
 		rows, err = s.read(bounded, q, text, args)
 		cancel()
-		all := !shape.Several || shape.Tested && shape.Served
 		switch {
 		case errors.Is(err, errPageLimit):
 		case err != nil || all || len(rows) >= page.Limit:
@@ -96,7 +99,7 @@ func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter,
 
 func (l pageLimits) of(shape auditquery.Shape) time.Duration {
 	switch {
-	case !shape.Tested || shape.Several && !shape.Served:
+	case !shape.Tested:
 		return l.ordered
 	case shape.Served:
 		return l.served

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/internal/postgres"
 	"github.com/rowfence/rowfence/sqlgen"
 )
@@ -26,11 +28,15 @@ func TestPagesOfAWalk(t *testing.T) {
 			'user', '', 'create', CASE WHEN i % 97 = 0 THEN 201 ELSE 200 END
 		FROM generate_series(1, 60000) AS i`, orgA, orgB, uuid.UUID{1})
 	exec(t, pool, "VACUUM ANALYZE audit_logs")
+	many := []uuid.UUID{orgA, orgB}
+	for i := range 150 {
+		many = append(many, uuid.UUID{2, byte(i)})
+	}
 	for _, q := range []string{"status_code:201", "-action:login status_code:201", "status_code:100", "status_code:201 date_to:2026-02-01"} {
 		search, err := auditquery.ParseAudit(q)
 		require.NoError(t, err)
 		found := search.Predicate(auditquery.Resolved{})
-		for _, authorized := range []sqlgen.Filter{sqlgen.Always(), orgIs(orgA), orgIs(orgB), orgIs(orgA, orgB)} {
+		for i, authorized := range []sqlgen.Filter{sqlgen.Always(), orgIs(orgA), orgIs(orgB), orgIs(orgA, orgB), orgIs(many...)} {
 			shape := auditquery.ShapeOf(auditquery.AuditLogs(), authorized, found)
 			require.True(t, shape.Tested && !shape.Served)
 			text, args, ok := auditquery.Rows(auditquery.AuditLogs(), authorized, found, auditquery.Page{Limit: 100_000}, 1)
@@ -41,13 +47,19 @@ func TestPagesOfAWalk(t *testing.T) {
 			}
 			for _, limit := range []int{7, 1000} {
 				for _, newer := range []bool{false, true} {
-					t.Run(fmt.Sprintf("%s/%s/%d/%v", q, authorized, limit, newer), func(t *testing.T) {
+					t.Run(fmt.Sprintf("%s/%d/%d/%v", q, i, limit, newer), func(t *testing.T) {
 						got, short := follow(t, db, authorized, found, limit, newer)
 						require.Equal(t, want, got)
 						require.Equal(t, limit == 1000 && authorized.String() != orgIs(orgB).String(), short && limit == 1000)
 					})
 				}
 			}
+			count, err := db.CountAuditLogs(t.Context(), authorized, found, audit.Counting{Exact: true, Cap: 2000, Limit: time.Minute})
+			require.NoError(t, err)
+			require.Equal(t, audit.Count{Rows: len(want)}, count)
+			count, err = db.CountAuditLogs(t.Context(), authorized, found, audit.Counting{Cap: 2000, Within: time.Minute})
+			require.NoError(t, err)
+			require.True(t, count.Rows == len(want) || count.Rows < len(want) && count.LowerBound, "%+v of %d", count, len(want))
 			// An offset skips rows that are found, not those that are looked at.
 			page, searched, err := db.AuditLogs(t.Context(), authorized, found, auditquery.Page{Limit: 3, Offset: 2})
 			require.NoError(t, err)
