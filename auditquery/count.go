@@ -54,7 +54,8 @@ func CappedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, cap 
 // The rows are those of the organizations and the range of time that are asked
 // for, which one index gives in their order; the other conditions are tested on
 // each. Of several organizations each gets an equal part of the budget, since the
-// newest rows of all of them together are in no index.
+// newest rows of all of them together are in no index; of very many the newest rows
+// of the log are looked at, most of which are theirs.
 func BudgetedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, cap, budget int) (text string, args []any, ok bool) {
 	filter := both(authorized, search)
 	if filter.Result() == sqlgen.ResultNever || cap <= 0 || cap == math.MaxInt || budget <= 0 || budget == math.MaxInt {
@@ -64,6 +65,9 @@ func BudgetedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, ca
 	// planner may walk the time index for a large one, and past the rows of all
 	// others for as long as it is quiet.
 	ids, _, scope, tested := of.split(filter)
+	if len(ids) >= manyOrganizations && tested != nil {
+		ids, tested = nil, append(sqlgen.And{sqlgen.Member{Of: organizationID, Set: listOf(ids)}}, tested...)
+	}
 	if tested == nil {
 		text, args, ok = CappedCount(of, authorized, search, cap)
 		return "SELECT count, false FROM (" + text + ") AS counted", args, ok
@@ -106,7 +110,7 @@ func (s *statement) newest(ids []uuid.UUID, scope, tested sqlgen.And, share int)
 	}
 	s.write(l.order("", false), " LIMIT ", strconv.Itoa(share+1), ") AS keys) AS numbered WHERE looked_at > ", strconv.Itoa(share))
 	s.write(" OR (SELECT TRUE", l.from(), " WHERE ", l.name, ".id = numbered.id AND ", l.name, ".", l.time, " = numbered.", l.time)
-	s.and(sqlgen.When(tested))
+	s.matching(" AND ", sqlgen.When(tested))
 	s.write(")")
 }
 
