@@ -101,7 +101,7 @@ func TestStatements(t *testing.T) {
 		},
 		{
 			name: "several organizations, with a search", authorized: both, q: "status_code:>=400 web", page: auditquery.Page{Limit: 25},
-			keys: "SELECT id, time FROM audit_logs WHERE organization_id = ANY($1) AND status_code >= $2 AND " + fmt.Sprintf(web, 3) + order + " LIMIT $4",
+			keys:     "SELECT id, time FROM audit_logs WHERE organization_id = ANY($1) AND status_code >= $2 AND " + fmt.Sprintf(web, 3) + order + " LIMIT $4",
 			keysArgs: []any{ids(0x11, 0x12), int64(400), "%web%", int64(25)},
 			count: "SELECT count(*) FROM (SELECT 1 FROM audit_logs WHERE organization_id = ANY($1) AND status_code >= $2 AND " +
 				fmt.Sprintf(web, 3) + " LIMIT 2001) AS capped",

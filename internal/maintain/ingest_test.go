@@ -89,7 +89,7 @@ func (w *told) ingest(db *postgres.DB, r *rand.Rand, now, cutoff time.Time) erro
 func walk(db *postgres.DB, search sqlgen.Predicate, cutoff time.Time, first int) error {
 	page, seen, found := auditquery.Page{Limit: 500}, map[uuid.UUID]bool{}, 0
 	for {
-		logs, err := db.AuditLogs(context.Background(), sqlgen.Always(), search, page)
+		logs, _, err := db.AuditLogs(context.Background(), sqlgen.Always(), search, page)
 		if err != nil {
 			return err
 		}
