@@ -131,39 +131,40 @@ func Walk(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	s.write("SELECT ", of.keys(""), ", beyond FROM (SELECT ", of.keys(""), ", beyond, row_number() OVER () AS nth FROM (")
 	s.write("SELECT ", of.keys(""), ", looked_at > ", strconv.Itoa(share), " AS beyond FROM (")
 	if ids == nil {
-		s.looked(false, scope, page, share)
+		// Of the whole log no other index is tempting, and rows come with their keys.
+		s.write("SELECT *, row_number() OVER () AS looked_at FROM (SELECT *", of.from())
+		s.where(sqlgen.When(scope))
+		s.from(page, scope == nil)
+		s.write(of.order("", page.backward()), " LIMIT ", strconv.Itoa(share+1), ") AS newest) AS ", of.name)
+		s.write(" WHERE looked_at > ", strconv.Itoa(share), " OR (TRUE")
+		s.matching(" AND ", sqlgen.When(tested))
+		s.write(")")
 	} else {
 		s.write("SELECT k.*")
 		s.perOrganization(ids)
-		s.looked(true, scope, page, share)
+		s.looked(scope, page, share)
 		s.write(") AS k")
 		if several {
 			s.write(of.order("k", page.backward()))
 		}
+		s.write(") AS numbered WHERE looked_at > ", strconv.Itoa(share))
+		s.write(" OR (SELECT TRUE", of.from(), " WHERE ", of.name, ".id = numbered.id AND ", of.name, ".", of.time, " = numbered.", of.time)
+		s.matching(" AND ", sqlgen.When(tested))
+		// In a subquery by key, which is neither joined nor hashed: either would be of
+		// the whole table.
+		s.write(" LIMIT 1)")
 	}
-	s.write(") AS numbered WHERE looked_at > ", strconv.Itoa(share))
-	s.write(" OR (SELECT TRUE", of.from(), " WHERE ", of.name, ".id = numbered.id AND ", of.name, ".", of.time, " = numbered.", of.time)
-	s.matching(" AND ", sqlgen.When(tested))
-	// In a subquery by key, which is neither joined nor hashed: either would be of
-	// the whole table.
-	s.write(" LIMIT 1) LIMIT ", strconv.Itoa(depth(page)), ") AS found) AS page WHERE beyond OR nth > ", strconv.Itoa(page.Offset))
+	s.write(" LIMIT ", strconv.Itoa(depth(page)), ") AS found) AS page WHERE beyond OR nth > ", strconv.Itoa(page.Offset))
 	return s.text.String(), s.args, true
 }
 
 // looked are the keys of the rows that a share pays for, and of the one beyond,
 // numbered as they are read.
-func (s *statement) looked(ofOrganization bool, scope sqlgen.And, page Page, share int) {
+func (s *statement) looked(scope sqlgen.And, page Page, share int) {
 	l := s.log
-	s.write("SELECT ", l.keys(""), ", row_number() OVER () AS looked_at FROM (SELECT ", l.keys(""), l.from())
-	first := !ofOrganization
-	if ofOrganization {
-		s.write(" WHERE organization_id = o.id")
-	}
-	if scope != nil {
-		s.condition(map[bool]string{true: " WHERE ", false: " AND "}[first], sqlgen.When(scope))
-		first = false
-	}
-	s.from(page, first)
+	s.write("SELECT ", l.keys(""), ", row_number() OVER () AS looked_at FROM (SELECT ", l.keys(""), l.from(), " WHERE organization_id = o.id")
+	s.and(sqlgen.When(scope))
+	s.from(page, false)
 	s.write(l.order("", page.backward()), " LIMIT ", strconv.Itoa(share+1), ") AS keys")
 }
 

@@ -130,17 +130,22 @@ func (s *server) asked(ctx context.Context, authorized sqlgen.Filter, of search)
 		return nil, nil, 0, err
 	}
 	found := parsed.Predicate(session)
-	s.recorder.take()
-	rows, _, err := s.store.AuditLogs(ctx, authorized, found, of.page)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	list = s.recorder.take()
 	how := audit.Counting{Cap: countCap, Limit: time.Second, Within: time.Second}
-	if _, err := s.store.CountAuditLogs(ctx, authorized, found, how); err != nil {
-		return nil, nil, 0, err
+	// The last time counts, when all that can be is cached: what takes long may be
+	// given up for another statement.
+	for range 3 {
+		s.recorder.take()
+		rows, _, err := s.store.AuditLogs(ctx, authorized, found, of.page)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		list, shown = s.recorder.take(), len(rows)
+		if _, err := s.store.CountAuditLogs(ctx, authorized, found, how); err != nil {
+			return nil, nil, 0, err
+		}
+		count = s.recorder.take()
 	}
-	return list, s.recorder.take(), len(rows), nil
+	return list, count, shown, nil
 }
 
 // again sends what was sent, each within its time.

@@ -10,7 +10,7 @@ import (
 type Limits struct {
 	// Cap is how long a statement may take: then it is stopped.
 	Cap time.Duration
-	// Budget is how long a way is measured for, which is at least one time.
+	// Budget is how long a way is measured for.
 	Budget time.Duration
 	// Times is how many times at most.
 	Times int
@@ -27,6 +27,12 @@ type way struct {
 	spent time.Duration
 	over  bool // it took longer than the cap
 }
+
+const (
+	// leastTimes is how often a way is measured at least, unless it is slow.
+	leastTimes = 5
+	slow       = time.Second
+)
 
 // hopeless is how many times the time of the quickest of its group a way takes
 // that is not measured any more.
@@ -52,7 +58,8 @@ func turns(ctx context.Context, limits Limits, ways []*way) error {
 }
 
 func (w *way) done(limits Limits, ways []*way) bool {
-	if w.over || len(w.times) >= limits.Times || len(w.times) > 0 && w.spent >= limits.Budget {
+	enough := len(w.times) >= leastTimes && w.spent >= limits.Budget
+	if w.over || enough || len(w.times) >= limits.Times || w.spent >= slow {
 		return true
 	}
 	for _, other := range ways {
@@ -78,7 +85,7 @@ func (w *way) turn(ctx context.Context, limits Limits, first bool) error {
 		}
 		w.over = true
 	}
-	if first && took < limits.Budget {
+	if first && took < slow {
 		return nil
 	}
 	w.times = append(w.times, took)
