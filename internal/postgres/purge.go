@@ -37,7 +37,11 @@ func (m *Maintenance) PurgePartitions(ctx context.Context, t LogTable, before ti
 			continue
 		}
 		purge := Purge{Log: t.Name, Before: p.To, Partition: p.Name}
-		err := m.within(ctx, "dropping the partition "+p.Name, func(tx pgx.Tx) error {
+		counted, horizon, err := m.countEnded(ctx, t, p)
+		if err != nil {
+			return purges, err
+		}
+		err = m.within(ctx, "dropping the partition "+p.Name, func(tx pgx.Tx) error {
 			// Readers that have begun end first, writers as well: then the rows are
 			// those that are sealed, and are counted.
 			if _, err := tx.Exec(ctx, "LOCK TABLE "+quote(t.Name)+", "+quote(p.Name)+" IN ACCESS EXCLUSIVE MODE"); err != nil {
@@ -55,9 +59,10 @@ func (m *Maintenance) PurgePartitions(ctx context.Context, t LogTable, before ti
 			if unsealed {
 				return errUnsealed
 			}
-			if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+quote(p.Name)).Scan(&purge.Rows); err != nil {
+			if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+quote(p.Name)+" WHERE written_in >= $1", horizon).Scan(&purge.Rows); err != nil {
 				return err
 			}
+			purge.Rows += counted
 			if p.Name == t.unpartitioned() {
 				if err := t.dropSplit(ctx, tx); err != nil {
 					return err
@@ -80,6 +85,20 @@ func (m *Maintenance) PurgePartitions(ctx context.Context, t LogTable, before ti
 		purges = append(purges, purge)
 	}
 	return purges, nil
+}
+
+// countEnded counts the partition's rows of transactions that have ended, up to the
+// horizon: while the log is locked only those from it on are left to count. The rows
+// of sessions may be updated meanwhile, so all of theirs are left.
+func (m *Maintenance) countEnded(ctx context.Context, t LogTable, p Partition) (rows, horizon int64, err error) {
+	if t != AuditLogTable {
+		return 0, -1, nil
+	}
+	if horizon, err = m.horizon(ctx); err != nil {
+		return 0, 0, err
+	}
+	err = m.conn.QueryRow(ctx, "SELECT count(*) FROM "+quote(p.Name)+" WHERE written_in < $1", horizon).Scan(&rows)
+	return rows, horizon, queryError(ctx, "counting the rows of "+p.Name, err)
 }
 
 // dropSplit drops what was copied of the unpartitioned rows, which are dropped.
