@@ -101,7 +101,8 @@ type Figure struct {
 	High   float64 `json:"p99"`
 	Times  int     `json:"times"`
 	Over   bool    `json:"over,omitempty"` // it was stopped at the cap, which the figures are
-	// Looked is how many rows were looked at.
+	// Looked is how many rows were looked at, but for those of statements that were
+	// given up.
 	Looked float64 `json:"looked,omitempty"`
 }
 
