@@ -88,7 +88,7 @@ func byHand(who Subject, s search) (lists, counts []statement) {
 			"SELECT l.id, l.time FROM audit_logs AS l" + where("l.organization_id = g.id", s.where) + newestFirst + " LIMIT " + depth +
 			") AS k ORDER BY k.time DESC, k.id DESC" + limit(s)), args})
 		counts = append(counts, statement{"SELECT count(*) FROM (SELECT 1 FROM unnest($1::uuid[]) AS g(id) JOIN audit_logs AS l ON l.organization_id = g.id" +
-			where(s.where) + " LIMIT " + strconv.Itoa(countCap+1) + ") AS capped", args})
+			where(uncut(s).where) + " LIMIT " + strconv.Itoa(countCap+1) + ") AS capped", args})
 	}
 	return lists, counts
 }
