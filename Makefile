@@ -87,10 +87,10 @@ bench-engine: ## hold the engine against OPA, in one run, and print the ratios (
 # The database of so many rows is kept in .rowfence, and so are the figures: a run
 # says how times have grown from those of 1,000,000 rows, if there are any.
 .PHONY: bench-scale
-bench-scale: postgres ## measure searches on a large log, beside other ways (ROWS=10000000 CAP=60s)
+bench-scale: postgres ## measure searches on a large log, beside other ways (ROWS=10000000 CAP=10s)
 	@mkdir -p .rowfence
 	$(GO) build -o .rowfence/scale ./scripts/scale
-	.rowfence/scale -rows $(or $(ROWS),10000000) -cap $(or $(CAP),60s) $(SCALE)
+	.rowfence/scale -rows $(or $(ROWS),10000000) -cap $(or $(CAP),10s) $(SCALE)
 
 .PHONY: fuzz
 fuzz: postgres ## run each fuzz target in turn (FUZZTIME=20s PKG=./sqlgen)
