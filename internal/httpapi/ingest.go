@@ -63,14 +63,15 @@ func bodyLimit(r *http.Request) int64 {
 	return maxBodyBytes
 }
 
-// acceptEvents adds the routes of events.
-func (s *server) acceptEvents(mux *http.ServeMux, in *intake) {
-	for route, log := range map[string]eventLog{auditEventsRoute: auditEvents{in}, connectionEventsRoute: connectionEvents{}} {
-		mux.Handle("POST "+route, s.handle(s.authenticated(func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
+// eventRoutes are the routes of events.
+func (s *server) eventRoutes(in *intake) []route {
+	var routes []route
+	for path, log := range map[string]eventLog{auditEventsRoute: auditEvents{in}, connectionEventsRoute: connectionEvents{}} {
+		routes = append(routes, route{http.MethodPost, path, s.authenticated(func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 			return s.createEvents(w, r, in, log, subject)
-		})))
-		mux.Handle(route, s.handle(postOnly))
+		})})
 	}
+	return routes
 }
 
 func postOnly(w http.ResponseWriter, _ *http.Request) error {

@@ -54,9 +54,8 @@ func newIngestAPI(t *testing.T) api {
 	db := postgres.NewDB(a.pool)
 	queue := ingest.NewQueue(db, ingest.Options{})
 	t.Cleanup(func() { require.NoError(t, queue.Close(context.Background())) })
-	a.Handler = httpapi.New(httpapi.Config{
-		Store: db, Authorizer: engine, Log: slog.New(slog.NewTextHandler(a.log, nil)), Decider: engine, Ingester: store{db, queue},
-	})
+	a.config.Decider, a.config.Ingester = engine, store{db, queue}
+	a.Handler = httpapi.New(a.config)
 	a.exec(t, "INSERT INTO users (id, username, roles) VALUES ($1, 'writer', '{member,audit-writer}'), ($2, 'orgwriter', '{member}')", id(4), id(5))
 	a.exec(t, "INSERT INTO organization_members (organization_id, user_id, roles) VALUES ($1, $2, '{organization-audit-writer}')", orgA, id(5))
 	for token, user := range map[string]uuid.UUID{"writer": id(4), "orgwriter": id(5)} {

@@ -130,23 +130,40 @@ func New(c Config) http.Handler {
 		tailing:      tailing{orDefault(c.TailInterval, defaultTailInterval), orDefault(c.TailHeartbeat, defaultTailHeartbeat)},
 	}
 	mux := http.NewServeMux()
-	get := func(route string, h handler) {
-		mux.Handle("GET "+route, s.handle(h))
-		mux.Handle(route, s.handle(methodNotAllowed))
-	}
-	get("/healthz", healthy)
-	get("/readyz", s.ready)
-	get("/api/v2/audit", s.authenticated(search(s, s.auditLogs())))
-	get("/api/v2/connectionlog", s.authenticated(search(s, s.connectionLogs())))
-	get("/api/v2/audit/export", s.authenticated(export(s, s.exportedAuditLogs())))
-	get("/api/v2/connectionlog/export", s.authenticated(export(s, s.exportedConnectionLogs())))
-	get("/api/v2/audit/tail", s.authenticated(tail(s, s.tailedAuditLogs())))
-	get("/api/v2/connectionlog/tail", s.authenticated(tail(s, s.tailedConnectionLogs())))
-	if c.Ingester != nil {
-		s.acceptEvents(mux, &intake{ingester: c.Ingester, decider: c.Decider})
+	for _, r := range s.routes(c) {
+		mux.Handle(r.method+" "+r.path, s.handle(r.handler))
+		other := methodNotAllowed
+		if r.method == http.MethodPost {
+			other = postOnly
+		}
+		mux.Handle(r.path, s.handle(other))
 	}
 	mux.Handle("/", s.handle(notFound))
 	return s.identified(s.logged(s.recovered(s.bounded(s.routed(mux)))))
+}
+
+// A route answers one method at a path.
+type route struct {
+	method, path string
+	handler      handler
+}
+
+func (s *server) routes(c Config) []route {
+	routes := []route{
+		{http.MethodGet, "/healthz", healthy},
+		{http.MethodGet, "/readyz", s.ready},
+		{http.MethodGet, "/api/v2/openapi.json", described},
+		{http.MethodGet, "/api/v2/audit", s.authenticated(search(s, s.auditLogs()))},
+		{http.MethodGet, "/api/v2/audit/export", s.authenticated(export(s, s.exportedAuditLogs()))},
+		{http.MethodGet, "/api/v2/audit/tail", s.authenticated(tail(s, s.tailedAuditLogs()))},
+		{http.MethodGet, "/api/v2/connectionlog", s.authenticated(search(s, s.connectionLogs()))},
+		{http.MethodGet, "/api/v2/connectionlog/export", s.authenticated(export(s, s.exportedConnectionLogs()))},
+		{http.MethodGet, "/api/v2/connectionlog/tail", s.authenticated(tail(s, s.tailedConnectionLogs()))},
+	}
+	if c.Ingester != nil {
+		routes = append(routes, s.eventRoutes(&intake{ingester: c.Ingester, decider: c.Decider})...)
+	}
+	return routes
 }
 
 func orDefault[T int | time.Duration](n, otherwise T) T {
