@@ -71,6 +71,9 @@ func (m *Main) warnOfDemo(ctx context.Context, listener net.Listener) {
 		"address", listener.Addr().String())
 }
 
+// sampleEvent is one that the ingester may write.
+const sampleEvent = `{"action": "write", "resource_type": "template", "resource_target": "web", "status_code": 200}`
+
 // introduce prints who the demo's people are and how each asks this server.
 func (m *Main) introduce() {
 	host, port, err := net.SplitHostPort(m.addr)
@@ -86,6 +89,10 @@ func (m *Main) introduce() {
 	fmt.Fprintln(w, "\nThe demo's people:")
 	for _, p := range m.people {
 		fmt.Fprintf(w, "\n%s: %s\n  token %s\n", p.Name, p.Description, p.Token)
+		if p.Name == demo.Ingester {
+			fmt.Fprintf(w, "  curl -s -H 'Coder-Session-Token: %s' -H 'Content-Type: application/json' '%saudit/events' -d '%s'\n", p.Token, url, sampleEvent)
+			continue
+		}
 		for _, route := range []string{"audit?limit=5", "connectionlog?limit=5"} {
 			fmt.Fprintf(w, "  curl -s -H 'Coder-Session-Token: %s' '%s%s'\n", p.Token, url, route)
 		}

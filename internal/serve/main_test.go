@@ -297,6 +297,7 @@ func TestDemoDataOfAnotherSize(t *testing.T) {
 	for _, route := range []string{"audit", "connectionlog"} {
 		require.Regexp(t, `\n  curl -s -H 'Coder-Session-Token: \S+' 'http://127\.0\.0\.1:\d+/api/v2/`+route+`\?limit=5'\n`, said.String())
 	}
+	require.Regexp(t, `\n  curl -s -H 'Coder-Session-Token: \S+' -H 'Content-Type: application/json' 'http://127\.0\.0\.1:\d+/api/v2/audit/events' -d '\{`, said.String())
 	home, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 	require.NoError(t, err)
 	require.Contains(t, said.String(), "has demo data of 100 audit logs, not 101: they are kept; "+
