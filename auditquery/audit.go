@@ -1,6 +1,10 @@
 package auditquery
 
-import "github.com/rowfence/rowfence/sqlgen"
+import (
+	"slices"
+
+	"github.com/rowfence/rowfence/sqlgen"
+)
 
 // The columns of audit_logs that a search can speak of. A NULL user or
 // organization is none.
@@ -18,7 +22,7 @@ var (
 	buildReason    = sqlgen.Column{Name: "build_reason", Type: sqlgen.Type{Kind: sqlgen.KindText}}
 )
 
-// ResourceTypes are the known values of resource_type.
+// ResourceTypes are the built-in values of resource_type.
 var ResourceTypes = []string{
 	"api_key", "audit_log", "connection_log", "convert_login", "custom_role", "document", "git_ssh_key", "group",
 	"health_settings", "idp_sync_settings_group", "idp_sync_settings_organization", "idp_sync_settings_role", "license",
@@ -39,24 +43,47 @@ var BuildReasons = []string{
 	"jetbrains_connection", "ssh_connection", "vscode_connection",
 }
 
+var auditLanguage = newAuditLanguage(ResourceTypes)
+
+// AuditParser reads searches of [AuditLogs] where there are other resource types than
+// the built-in ones. The zero AuditParser knows those.
+type AuditParser struct{ language *language }
+
+// NewAuditParser knows the built-in resource types and these, which are in lower case.
+func NewAuditParser(kinds []string) AuditParser {
+	all := slices.Concat(ResourceTypes, kinds)
+	slices.Sort(all)
+	return AuditParser{newAuditLanguage(slices.Compact(all))}
+}
+
+// Parse is [ParseAudit] with the parser's resource types.
+func (p AuditParser) Parse(q string) (Search, error) {
+	if p.language == nil {
+		return auditLanguage.parse(q)
+	}
+	return p.language.parse(q)
+}
+
 // Conditions are written in this order: first those that an index can serve.
-var auditLanguage = newLanguage("resource_type", ResourceTypes,
-	&key{name: "organization", column: organizationID, read: readOrganization},
-	&key{name: "username", column: userID, read: readUsername},
-	&key{name: "email", column: userID, read: readEmail},
-	&key{name: "resource_id", column: resourceID, read: readID},
-	&key{name: "request_id", column: requestID, read: readID},
-	&key{name: "resource_type", column: resourceType, read: oneOf(ResourceTypes)},
-	&key{name: "resource_target", column: resourceTarget, read: readExact},
-	&key{name: "action", column: action, read: oneOf(Actions)},
-	&key{name: "build_reason", column: buildReason, read: oneOf(BuildReasons)},
-	&key{name: "status_code", column: statusCode, read: readNumber},
-	&key{name: "ip", column: clientIP, read: readNetwork},
-	&key{name: "date_from", column: logTime, read: readFrom},
-	&key{name: "date_to", column: logTime, read: readTo},
-	&key{name: "since", column: logTime, read: readSince},
-	&key{column: resourceTarget, read: readText(&auditText), find: findText, every: true},
-)
+func newAuditLanguage(kinds []string) *language {
+	return newLanguage("resource_type", kinds,
+		&key{name: "organization", column: organizationID, read: readOrganization},
+		&key{name: "username", column: userID, read: readUsername},
+		&key{name: "email", column: userID, read: readEmail},
+		&key{name: "resource_id", column: resourceID, read: readID},
+		&key{name: "request_id", column: requestID, read: readID},
+		&key{name: "resource_type", column: resourceType, read: oneOf(kinds)},
+		&key{name: "resource_target", column: resourceTarget, read: readExact},
+		&key{name: "action", column: action, read: oneOf(Actions)},
+		&key{name: "build_reason", column: buildReason, read: oneOf(BuildReasons)},
+		&key{name: "status_code", column: statusCode, read: readNumber},
+		&key{name: "ip", column: clientIP, read: readNetwork},
+		&key{name: "date_from", column: logTime, read: readFrom},
+		&key{name: "date_to", column: logTime, read: readTo},
+		&key{name: "since", column: logTime, read: readSince},
+		&key{column: resourceTarget, read: readText(&auditText), find: findText, every: true},
+	)
+}
 
 // auditIndexes are the columns that lead an index of audit_logs.
 var auditIndexes = map[string]bool{

@@ -11,7 +11,7 @@ func (s *server) auditLogs() searched[audit.Log] {
 		resource: "audit_log",
 		log:      auditquery.AuditLogs(),
 		invalid:  "Invalid audit search query.",
-		parse:    auditquery.ParseAudit,
+		parse:    s.auditParser.parse,
 		list:     s.store.AuditLogs,
 		count:    s.store.CountAuditLogs,
 		place:    func(l audit.Log) auditquery.Place { return auditquery.Place{Time: l.Time, ID: l.ID} },

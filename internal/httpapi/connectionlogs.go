@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +16,7 @@ func (s *server) connectionLogs() searched[audit.Connection] {
 		resource: "connection_log",
 		log:      auditquery.ConnectionLogs(),
 		invalid:  "Invalid connection search query.",
-		parse:    auditquery.ParseConnections,
+		parse:    func(context.Context) func(string) (auditquery.Search, error) { return auditquery.ParseConnections },
 		list:     s.store.Connections,
 		count:    s.store.CountConnections,
 		place:    func(c audit.Connection) auditquery.Place { return auditquery.Place{Time: c.Time, ID: c.ID} },

@@ -144,7 +144,10 @@ func TestFailuresFailClosed(t *testing.T) {
 			require.NotContains(t, w.Body.String(), "_logs")
 		}
 	}
-	w := request(newHandler(stub{ready: broken}, always{}, io.Discard), http.MethodGet, "/readyz", "")
+	w := request(newHandler(stub{kinds: broken}, always{}, io.Discard), http.MethodGet, "/api/v2/audit", "t")
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	require.NotContains(t, w.Body.String(), "hunter2")
+	w = request(newHandler(stub{ready: broken}, always{}, io.Discard), http.MethodGet, "/readyz", "")
 	require.Equal(t, http.StatusServiceUnavailable, w.Code)
 	require.NotContains(t, w.Body.String(), "hunter2")
 }
@@ -217,10 +220,10 @@ func newHandler(store httpapi.Store, authz httpapi.Authorizer, log io.Writer) ht
 
 // stub is a store whose parts can fail, for what HTTP makes of it.
 type stub struct {
-	session, resolve, list, count, ready error
-	counted                              audit.Count
-	hang, panics                         bool
-	exported                             int // rows before the error of list
+	session, kinds, resolve, list, count, ready error
+	counted                                     audit.Count
+	hang, panics                                bool
+	exported                                    int // rows before the error of list
 }
 
 func (s stub) Session(context.Context, string) (audit.Session, error) {
@@ -266,6 +269,8 @@ func (s stub) ExportAuditLogs(_ context.Context, _ sqlgen.Filter, _ sqlgen.Predi
 func (s stub) ExportConnections(context.Context, sqlgen.Filter, sqlgen.Predicate, func([]audit.Connection) error) error {
 	return s.list
 }
+
+func (s stub) AllResourceKinds(context.Context) ([]string, error) { return nil, s.kinds }
 
 func (s stub) Written(context.Context) (auditquery.Position, error) {
 	return auditquery.Position{}, s.list

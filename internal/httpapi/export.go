@@ -92,7 +92,7 @@ func (s *server) streaming(ctx context.Context, grace time.Duration) (context.Co
 // export answers with all rows that are found.
 func export[Row, Shape any](s *server, in exported[Row, Shape]) func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 	return func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
-		search, format, err := parseExport(r.URL.RawQuery, in.invalid, in.parse)
+		search, format, err := parseExport(r.URL.RawQuery, in.invalid, in.parse(r.Context()))
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ type searched[Row any] struct {
 	resource string // as the policy calls it
 	log      auditquery.Log
 	invalid  string // the message when a search is
-	parse    func(q string) (auditquery.Search, error)
+	parse    func(context.Context) func(q string) (auditquery.Search, error)
 	list     func(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]Row, *auditquery.Place, error)
 	count    func(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error)
 	place    func(Row) auditquery.Place
@@ -90,7 +90,7 @@ func (s *server) condition(ctx context.Context, subject audit.Subject, resource 
 func search[Row any](s *server, in searched[Row]) func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 	return func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 		scope := auditquery.Scope{Log: in.log, Caller: subject.ID.String()}
-		query, err := parseSearch(r.URL.RawQuery, in.invalid, in.parse, s.cursors, scope)
+		query, err := parseSearch(r.URL.RawQuery, in.invalid, in.parse(r.Context()), s.cursors, scope)
 		if err != nil {
 			return err
 		}

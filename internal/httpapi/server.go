@@ -28,6 +28,8 @@ type Store interface {
 	Session(ctx context.Context, token string) (audit.Session, error)
 	// Resolve looks up what the names of me's search stand for.
 	Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names) (auditquery.Resolved, error)
+	// AllResourceKinds are the kinds of resources that services have registered.
+	AllResourceKinds(ctx context.Context) ([]string, error)
 	// AuditLogs are the page's rows that are authorized and found, newest first. Where
 	// searched is not nil the page may not be full, and the next is behind that place.
 	AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []audit.Log, searched *auditquery.Place, err error)
@@ -111,6 +113,7 @@ type server struct {
 	exports      *gate
 	tails        *gate
 	tailing      tailing
+	auditParser  *auditParser
 }
 
 // New is the handler of all the server's routes.
@@ -127,6 +130,7 @@ func New(c Config) http.Handler {
 		closeGrace:   orDefault(c.CloseGrace, defaultCloseGrace),
 		exports:      newGate(orDefault(c.MaxExports, defaultMaxExports), exportsOfCaller),
 		tails:        newGate(orDefault(c.MaxTails, defaultMaxTails), tailsOfCaller),
+		auditParser:  &auditParser{kinds: c.Store.AllResourceKinds},
 		tailing:      tailing{orDefault(c.TailInterval, defaultTailInterval), orDefault(c.TailHeartbeat, defaultTailHeartbeat)},
 	}
 	mux := http.NewServeMux()

@@ -49,7 +49,7 @@ func (s *server) tailedConnectionLogs() tailed[audit.Connection] {
 // tail answers with rows as they are written.
 func tail[Row any](s *server, in tailed[Row]) func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
 	return func(w http.ResponseWriter, r *http.Request, subject audit.Subject) error {
-		scope, err := parseTail(r, in.invalid, in.parse, auditquery.Scope{Log: in.log, Caller: subject.ID.String()})
+		scope, err := parseTail(r, in.invalid, in.parse(r.Context()), auditquery.Scope{Log: in.log, Caller: subject.ID.String()})
 		if err != nil {
 			return err
 		}

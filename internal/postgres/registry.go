@@ -125,6 +125,17 @@ func (db *DB) ResourceKinds(ctx context.Context, names []string) ([]string, erro
 	return known, queryError(ctx, doing, err)
 }
 
+// AllResourceKinds are the names of the kinds that the registry has.
+func (db *DB) AllResourceKinds(ctx context.Context) ([]string, error) {
+	const doing = "reading the kinds of resources"
+	rows, err := db.pool.Query(ctx, "SELECT name FROM resource_kinds")
+	if err != nil {
+		return nil, queryError(ctx, doing, err)
+	}
+	kinds, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return kinds, queryError(ctx, doing, err)
+}
+
 const resourcesOfLogs = `
 SELECT w.kind, w.id, coalesce(k.display_name, ''), coalesce(k.link_template, ''), coalesce(k.icon, ''),
 	coalesce(r.name, ''), coalesce(r.deleted, false), coalesce(u.username, '')
