@@ -18,8 +18,8 @@ WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
 	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM connection_logs AS l WHERE l.id = page.id AND l.connect_time = page.connect_time%s LIMIT 1) AS l
 )` + connectionLogColumns + `
 FROM found AS l
-LEFT JOIN organizations AS o ON o.id = l.organization_id
-LEFT JOIN users AS w ON w.id = l.workspace_owner_id
+LEFT JOIN LATERAL (SELECT * FROM organizations AS o WHERE o.id = l.organization_id LIMIT 1) AS o ON TRUE
+LEFT JOIN LATERAL (SELECT username FROM users AS w WHERE w.id = l.workspace_owner_id LIMIT 1) AS w ON TRUE
 ORDER BY l.connect_time DESC, l.id DESC`
 
 const (
@@ -31,8 +31,8 @@ SELECT l.id, l.connect_time, l.organization_id, coalesce(o.name, ''), coalesce(o
 
 	wholeConnections = connectionLogColumns + `
 FROM (%s) AS l
-LEFT JOIN organizations AS o ON o.id = l.organization_id
-LEFT JOIN users AS w ON w.id = l.workspace_owner_id
+LEFT JOIN LATERAL (SELECT * FROM organizations AS o WHERE o.id = l.organization_id LIMIT 1) AS o ON TRUE
+LEFT JOIN LATERAL (SELECT username FROM users AS w WHERE w.id = l.workspace_owner_id LIMIT 1) AS w ON TRUE
 ORDER BY l.connect_time DESC, l.id DESC`
 )
 

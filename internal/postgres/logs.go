@@ -23,7 +23,7 @@ WITH page AS MATERIALIZED (%s), found AS MATERIALIZED (
 	SELECT l.* FROM page CROSS JOIN LATERAL (SELECT * FROM audit_logs AS l WHERE l.id = page.id AND l.time = page.time%s LIMIT 1) AS l
 )` + auditLogColumns + `
 FROM found AS l
-LEFT JOIN organizations AS o ON o.id = l.organization_id
+LEFT JOIN LATERAL (SELECT * FROM organizations AS o WHERE o.id = l.organization_id LIMIT 1) AS o ON TRUE
 ORDER BY l.time DESC, l.id DESC`
 
 const (
@@ -33,10 +33,11 @@ SELECT l.id, l.request_id, l.time, l.organization_id, l.ip, coalesce(l.user_agen
 	l.action, l.diff, l.status_code, l.additional_fields, l.user_id,
 	o.id, coalesce(o.name, ''), coalesce(o.display_name, ''), coalesce(o.icon, '')`
 
-	// The rows of a page that come with their keys.
+	// The rows of a page that come with their keys. Their organizations are looked up
+	// one by one: joined, a table of all would be made for a handful.
 	wholeAuditLogs = auditLogColumns + `
 FROM (%s) AS l
-LEFT JOIN organizations AS o ON o.id = l.organization_id
+LEFT JOIN LATERAL (SELECT * FROM organizations AS o WHERE o.id = l.organization_id LIMIT 1) AS o ON TRUE
 ORDER BY l.time DESC, l.id DESC`
 )
 
