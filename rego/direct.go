@@ -158,7 +158,7 @@ func (r *run) function(rule *directRule, args []*ast.Term) *ast.Term {
 		hash = 31*hash + arg.Hash()
 	}
 	for _, c := range r.calls[hash] {
-		if c.rule == rule && slices.EqualFunc(c.args, args, (*ast.Term).Equal) {
+		if c.rule == rule && slices.EqualFunc(c.args, args, same) {
 			return c.value
 		}
 	}
@@ -184,7 +184,7 @@ func (r *run) call(rule *directRule, args []*ast.Term) *ast.Term {
 			if f.value == nil {
 				continue
 			}
-			if value != nil && !value.Equal(f.value) {
+			if value != nil && !same(value, f.value) {
 				panic(unsure{})
 			}
 			value = f.value
@@ -224,7 +224,7 @@ func (r *run) enter(d *definition) *frame {
 
 // found gives a complete rule its value.
 func (f *frame) found(v *ast.Term) {
-	if f.value != nil && !f.value.Equal(v) {
+	if f.value != nil && !same(f.value, v) {
 		panic(unsure{})
 	}
 	f.value = v
@@ -234,12 +234,51 @@ func (f *frame) found(v *ast.Term) {
 func objectOf(members []*ast.Term) *ast.Term {
 	obj := ast.NewObjectWithCapacity(len(members) / 2)
 	for i := 0; i < len(members); i += 2 {
-		if have := obj.Get(members[i]); have != nil && !have.Equal(members[i+1]) {
+		if have := obj.Get(members[i]); have != nil && !same(have, members[i+1]) {
 			panic(unsure{})
 		}
 		obj.Insert(members[i], members[i+1])
 	}
 	return ast.NewTerm(obj)
+}
+
+// same reports whether two terms are equal. It is unsure of those that are, and are
+// written in another way, as 1 and 1.0: it depends on OPA's order which one is left, and
+// a text made of it shows which.
+func same(x, y *ast.Term) bool {
+	if !x.Equal(y) {
+		return false
+	}
+	if !written(x, y) {
+		panic(unsure{})
+	}
+	return true
+}
+
+// written reports whether equal terms are written in the same way.
+func written(x, y *ast.Term) bool {
+	if x == y {
+		return true
+	}
+	switch v := x.Value.(type) {
+	case ast.Number:
+		return v == y.Value
+	case *ast.Array:
+		w := y.Value.(*ast.Array) //nolint:forcetypeassert // they are equal
+		for i := range v.Len() {
+			if !written(v.Elem(i), w.Elem(i)) {
+				return false
+			}
+		}
+	case ast.Set: // in the order of their elements
+		return slices.EqualFunc(v.Slice(), y.Value.(ast.Set).Slice(), written) //nolint:forcetypeassert // they are equal
+	case ast.Object:
+		w := y.Value.(ast.Object) //nolint:forcetypeassert // they are equal
+		return slices.EqualFunc(v.Keys(), w.Keys(), func(k, l *ast.Term) bool {
+			return written(k, l) && written(v.Get(k), w.Get(l))
+		})
+	}
+	return true
 }
 
 // builtin is the value of a builtin function; nil where it is undefined.

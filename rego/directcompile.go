@@ -75,6 +75,14 @@ func (d *direct) add(rule *directRule, r *ast.Rule, keys int) {
 		rule.preset = r.Head.Value
 		return
 	}
+	ast.WalkTerms(r, func(t *ast.Term) bool {
+		if n, ok := t.Value.(ast.Number); ok {
+			if _, ok := n.Float64(); !ok { // OPA's indexes tell such numbers apart by their text
+				panic(notDirect{})
+			}
+		}
+		return false
+	})
 	var chain []definition
 	var key *ast.Term
 	ref := r.Ref()
@@ -303,10 +311,10 @@ func (b *bodyCompiler) call(terms []*ast.Term, next func() step) step {
 		}
 	} else {
 		rule := b.rule(ref)
-		if rule.object || rule.kind == ast.MultiValue {
-			panic(notDirect{})
-		}
 		arity = len(rule.chains[0][0].args)
+		if rule.object || rule.kind == ast.MultiValue || len(terms) == arity+2 && !b.unknown(terms[arity+1]) {
+			panic(notDirect{}) // OPA looks for a definition of a wanted value, where its order says another one
+		}
 		value = func(f *frame, args []*ast.Term) *ast.Term { return f.run.function(rule, args) }
 	}
 	if len(terms) != arity+1 && len(terms) != arity+2 {
@@ -365,6 +373,12 @@ func (b *bodyCompiler) free(t *ast.Term) bool {
 	default:
 		return false
 	}
+}
+
+// unknown reports whether the term is a variable without a value.
+func (b *bodyCompiler) unknown(t *ast.Term) bool {
+	_, isVar := t.Value.(ast.Var)
+	return isVar && b.free(t)
 }
 
 func isRef(t *ast.Term) bool {

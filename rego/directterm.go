@@ -36,9 +36,11 @@ func (b *bodyCompiler) enumerate(t *ast.Term, to func() sink) step {
 // getter looks up a key in a value.
 type getter func(coll, key *ast.Term) *ast.Term
 
-// getData is that of data documents, of which the storage takes the key 1 for "1".
+// getData is that of data documents, of which the storage takes the key 1 for "1", and
+// the other way round.
 func getData(coll, key *ast.Term) *ast.Term {
-	if _, isString := key.Value.(ast.String); !isString {
+	_, isString := key.Value.(ast.String)
+	if _, isArray := coll.Value.(*ast.Array); isArray || !isString {
 		panic(unsure{})
 	}
 	return coll.Get(key)
@@ -73,16 +75,16 @@ func (b *bodyCompiler) base(ref ast.Ref) (value func(f *frame) *ast.Term, path a
 	if len(prefix) < 2 || len(b.direct.policy.source.GetRulesWithPrefix(prefix)) > 0 || b.direct.inPackages(prefix) {
 		panic(notDirect{})
 	}
+	known := ast.NewTerm(b.direct.policy.data)
 	for _, key := range prefix[1:] {
-		if _, isString := key.Value.(ast.String); !isString {
+		_, isString := key.Value.(ast.String)
+		if _, isArray := known.Value.(*ast.Array); isArray || !isString {
 			panic(notDirect{})
 		}
+		if known = known.Get(key); known == nil {
+			return func(*frame) *ast.Term { return nil }, nil, get
+		}
 	}
-	v, err := b.direct.policy.data.Find(prefix[1:])
-	if err != nil {
-		return func(*frame) *ast.Term { return nil }, nil, get
-	}
-	known := ast.NewTerm(v)
 	return func(*frame) *ast.Term { return known }, ref[len(prefix):], getData
 }
 
@@ -146,6 +148,9 @@ func iterate(f *frame, coll *ast.Term, at int, next sink) {
 
 // term is the value of a term of one value; nil where it is undefined.
 func (b *bodyCompiler) term(t *ast.Term) func(f *frame) *ast.Term {
+	if b.direct.policy.source.ComprehensionIndex(t) != nil {
+		panic(notDirect{}) // OPA looks for all of them at once, in its own way: its errors are others
+	}
 	switch v := t.Value.(type) {
 	case ast.Null, ast.Boolean, ast.Number, ast.String:
 		return func(*frame) *ast.Term { return t }
