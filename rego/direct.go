@@ -44,6 +44,7 @@ type definition struct {
 	slots, hits, lists, sets int
 	args                     []func(f *frame, arg *ast.Term) bool
 	body                     step
+	one                      bool // one solution says as much as all of them
 }
 
 // step does what is left of a body, for each of its solutions.
@@ -57,6 +58,7 @@ type frame struct {
 	lists [][]*ast.Term // of comprehensions, and first of a rule: what was found so far
 	sets  []ast.Set     // of comprehensions of sets
 	value *ast.Term     // of a complete rule or function
+	one   bool          // one solution is enough
 }
 
 // run is one evaluation of rules for an input.
@@ -209,7 +211,7 @@ func (f *frame) match(d *definition, args []*ast.Term) bool {
 // enter is a frame for a body.
 func (r *run) enter(d *definition) *frame {
 	r.alive()
-	f := &frame{run: r, slots: make([]*ast.Term, d.slots)}
+	f := &frame{run: r, slots: make([]*ast.Term, d.slots), one: d.one}
 	if d.hits > 0 {
 		f.hits = make([]bool, d.hits)
 	}
@@ -221,6 +223,9 @@ func (r *run) enter(d *definition) *frame {
 	}
 	return f
 }
+
+// done reports whether no other solution is of interest.
+func (f *frame) done() bool { return f.one && f.value != nil }
 
 // found gives a complete rule its value.
 func (f *frame) found(v *ast.Term) {

@@ -51,6 +51,29 @@ func TestDirectDifferences(t *testing.T) {
 	}
 }
 
+// OPA leaves a body of a constant value at its first solution: to look at all of them
+// would be too many steps here.
+func TestDirectFirstSolution(t *testing.T) {
+	p, err := Load(t.Context(), Module("m.rego", `package x
+p if {
+	some a in input.all
+	some b in input.all
+	some c in input.all
+	a == b
+	b == c
+}`))
+	require.NoError(t, err)
+	rules, ok := p.direct.compile([]ast.Ref{ast.MustParseRef("data.x.p")})
+	require.True(t, ok[0])
+	all := make([]*ast.Term, 200)
+	for i := range all {
+		all[i] = ast.StringTerm("same")
+	}
+	got, err := rules.eval(t.Context(), ast.NewObject(ast.Item(ast.StringTerm("all"), ast.ArrayTerm(all...))))
+	require.NoError(t, err)
+	require.Equal(t, ast.Value(ast.Boolean(true)), got[0])
+}
+
 // One derivation serves many, while others are made.
 func TestDirectConcurrently(t *testing.T) {
 	p, err := Load(t.Context(), Data(randomData()), Module("m.rego", `package x

@@ -112,6 +112,7 @@ type bodyCompiler struct {
 	spare             int
 	bound             map[ast.Var]bool
 	hits, lists, sets int
+	mayStop           bool // it reads what may end in an error
 }
 
 func (b *bodyCompiler) definition(rule *directRule, r *ast.Rule, key *ast.Term) definition {
@@ -139,6 +140,7 @@ func (b *bodyCompiler) definition(rule *directRule, r *ast.Rule, key *ast.Term) 
 		d.body = b.body(r.Body, func() step {
 			return b.each(r.Head.Value, func(v *ast.Term, f *frame) { f.found(v) })
 		})
+		d.one = ast.IsConstant(r.Head.Value.Value) && !b.mayStop
 	}
 	d.slots, d.hits, d.lists, d.sets = len(b.slots)+b.spare, b.hits, b.lists, b.sets
 	return d
@@ -298,6 +300,7 @@ func (b *bodyCompiler) call(terms []*ast.Term, next func() step) step {
 		if fn == nil || !own.CanSkipBctx || own.Relation || own.Nondeterministic || own.Decl.Result() == nil || own.Decl.FuncArgs().Variadic != nil {
 			panic(notDirect{})
 		}
+		b.mayStop = b.mayStop || own.Name == ast.InternalTemplateString.Name
 		arity = own.Decl.Arity()
 		value = func(_ *frame, args []*ast.Term) *ast.Term { return builtin(fn, args) }
 		if compare := compared[own.Name]; compare != nil && len(terms) == 3 {
@@ -358,6 +361,7 @@ func (b *bodyCompiler) rule(ref ast.Ref) *directRule {
 	if rule == nil || len(rule.chains) == 0 {
 		panic(notDirect{})
 	}
+	b.mayStop = true
 	return rule
 }
 

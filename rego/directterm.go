@@ -85,6 +85,7 @@ func (b *bodyCompiler) base(ref ast.Ref) (value func(f *frame) *ast.Term, path a
 			return func(*frame) *ast.Term { return nil }, nil, get
 		}
 	}
+	b.mayStop = b.mayStop || len(ref) > len(prefix)
 	return func(*frame) *ast.Term { return known }, ref[len(prefix):], getData
 }
 
@@ -124,25 +125,23 @@ func (b *bodyCompiler) walk(path ast.Ref, get getter, to func() sink) sink {
 }
 
 func iterate(f *frame, coll *ast.Term, at int, next sink) {
+	visit := func(k, v *ast.Term) (done bool) {
+		f.run.alive()
+		f.slots[at] = k
+		next(f, v)
+		return f.done()
+	}
 	switch c := coll.Value.(type) {
 	case *ast.Array:
 		for i := range c.Len() {
-			f.run.alive()
-			f.slots[at] = ast.InternedTerm(i)
-			next(f, c.Elem(i))
+			if visit(ast.InternedTerm(i), c.Elem(i)) {
+				return
+			}
 		}
 	case ast.Object:
-		c.Foreach(func(k, v *ast.Term) {
-			f.run.alive()
-			f.slots[at] = k
-			next(f, v)
-		})
+		c.Until(visit)
 	case ast.Set:
-		c.Foreach(func(v *ast.Term) {
-			f.run.alive()
-			f.slots[at] = v
-			next(f, v)
-		})
+		c.Until(func(v *ast.Term) bool { return visit(v, v) })
 	}
 }
 
@@ -193,6 +192,7 @@ func (b *bodyCompiler) term(t *ast.Term) func(f *frame) *ast.Term {
 	case *ast.SetComprehension:
 		return b.setComprehension(v.Body, v.Term)
 	case *ast.ObjectComprehension:
+		b.mayStop = true
 		return b.comprehension(v.Body, v.Key, v.Value, objectOf)
 	default:
 		panic(notDirect{})
