@@ -92,7 +92,7 @@ var errUnsure = errors.New("to be evaluated by OPA")
 // indexes for comprehensions and for keys of partial rules. checkEvery is how many steps
 // go by between looks at the context.
 const (
-	maxSteps   = 1 << 20
+	maxSteps   = 1 << 18
 	checkEvery = 1 << 10
 )
 

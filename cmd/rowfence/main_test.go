@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -53,6 +54,7 @@ func TestScript(t *testing.T) {
 			"database": database,
 			"migrate":  migrate,
 			"sql":      sql,
+			"outlive":  outlive,
 		},
 	})
 }
@@ -170,6 +172,24 @@ func sql(ts *testscript.TestScript, neg bool, args []string) {
 	defer conn.Close(context.Background())
 	_, err = conn.Exec(context.Background(), ts.ReadFile(args[0]))
 	ts.Check(err)
+}
+
+// outlive waits until no transaction of the server, those of other tests included, is
+// older than what is written by now: rows are sealed when none is.
+func outlive(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: outlive")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, ts.Getenv("DATABASE"))
+	ts.Check(err)
+	defer conn.Close(context.Background())
+	var now string
+	ts.Check(conn.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&now))
+	for past := false; !past; time.Sleep(10 * time.Millisecond) {
+		ts.Check(conn.QueryRow(ctx, "SELECT pg_snapshot_xmin(pg_current_snapshot()) > $1::text::xid8", now).Scan(&past))
+	}
 }
 
 // auditor is the input of one who may read the audit log of n organizations.
