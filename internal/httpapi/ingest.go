@@ -135,7 +135,7 @@ type createdEvents struct {
 // createEvents answers POST …/events.
 func (s *server) createEvents(w http.ResponseWriter, r *http.Request, in *intake, log eventLog, subject audit.Subject) error {
 	ctx := r.Context()
-	who, err := rowfence.NewSubject(subject.Document())
+	who, err := s.subjects.of(subject)
 	if err != nil {
 		return err
 	}

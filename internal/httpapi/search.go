@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rowfence/rowfence"
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/sqlgen"
@@ -57,7 +56,7 @@ func (b *beside) counted(c audit.Count) {
 
 // authorize says which rows of the resource the subject may read.
 func (s *server) authorize(ctx context.Context, subject audit.Subject, resource string) (sqlgen.Filter, error) {
-	who, err := rowfence.NewSubject(subject.Document())
+	who, err := s.subjects.of(subject)
 	if err != nil {
 		return sqlgen.Never(), err
 	}

@@ -114,6 +114,7 @@ type server struct {
 	tails        *gate
 	tailing      tailing
 	auditParser  *auditParser
+	subjects     *subjects
 }
 
 // New is the handler of all the server's routes.
@@ -130,6 +131,7 @@ func New(c Config) http.Handler {
 		closeGrace:   orDefault(c.CloseGrace, defaultCloseGrace),
 		exports:      newGate(orDefault(c.MaxExports, defaultMaxExports), exportsOfCaller),
 		tails:        newGate(orDefault(c.MaxTails, defaultMaxTails), tailsOfCaller),
+		subjects:     newSubjects(),
 		auditParser:  &auditParser{kinds: c.Store.AllResourceKinds},
 		tailing:      tailing{orDefault(c.TailInterval, defaultTailInterval), orDefault(c.TailHeartbeat, defaultTailHeartbeat)},
 	}
