@@ -1,7 +1,6 @@
 package auditquery
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -19,22 +18,13 @@ type Shape struct {
 	Tested bool
 	// Served is what [Served] says.
 	Served bool
-	// Timed: the search says itself which times it is of.
-	Timed bool
 }
 
 // ShapeOf is the shape of a search's pages.
 func ShapeOf(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) Shape {
 	filter := both(authorized, search)
-	_, several, scope, tested := of.split(filter)
-	timed := slices.ContainsFunc(scope, func(p sqlgen.Predicate) bool { return of.own(p.(sqlgen.Compare).L, of.time) })
-	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search), Timed: timed}
-}
-
-// Since is a search for those of its rows that are not older than a time.
-func (l Log) Since(at time.Time, search sqlgen.Predicate) sqlgen.Predicate {
-	of := sqlgen.Column{Name: l.time, Type: sqlgen.Type{Kind: sqlgen.KindTimestamptz}, NotNull: true}
-	return sqlgen.And{search, sqlgen.Compare{Op: sqlgen.GE, L: of, R: sqlgen.Timestamp(at)}}
+	_, several, _, tested := of.split(filter)
+	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search)}
 }
 
 // split takes the conditions apart: the organizations that rows are in, the ranges

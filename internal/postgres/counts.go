@@ -38,26 +38,13 @@ func (db *DB) CountConnections(ctx context.Context, authorized sqlgen.Filter, se
 // that takes too long is 0, and a lower bound like any other.
 func (db *DB) count(ctx context.Context, doing string, of auditquery.Log, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error) {
 	all, limit := audit.Count{Cap: how.Cap}, how.Limit
-	shape := auditquery.ShapeOf(of, authorized, search)
-	switch {
+	switch shape := auditquery.ShapeOf(of, authorized, search); {
 	case how.Exact:
 		all.Cap = 0
 	case shape.Tested && shape.Served:
 		limit = min(limit, servedCountLimit)
 	case shape.Tested:
 		limit = min(limit, unservedCountLimit)
-	}
-	if !how.Exact && !shape.Timed && (!shape.Tested || shape.Served) {
-		// where a month or two have more than the cap, no others need be planned
-		text, args, ok := auditquery.CappedCount(of, authorized, of.Since(recentMonths(time.Now()), search), all.Cap)
-		if !ok {
-			return all, nil
-		}
-		err := db.countWithin(ctx, limit, doing, text, args, &all.Rows)
-		if err != nil && !errors.Is(err, errCountLimit) || all.Rows > all.Cap {
-			return all, err
-		}
-		all.Rows = 0
 	}
 	text, args, ok := auditquery.CappedCount(of, authorized, search, all.Cap)
 	if !ok {

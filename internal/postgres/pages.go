@@ -19,8 +19,6 @@ const (
 	newestRows = 2000
 	// walkBudget is how many rows are looked at for a page that no index serves.
 	walkBudget = 20_000
-	// recentDays is how much of a month has to be over for it to be looked at alone.
-	recentDays = 7
 )
 
 // pageLimits are how long the planner's way may take before a bounded one is gone.
@@ -49,9 +47,6 @@ type pageSource[Row any] struct {
 // page are the rows of a page, by the first of these ways that gives them, each of
 // which looks at a bounded number of rows or takes a bounded time:
 //
-//  0. Where the search says nothing of the time, and no more is skipped than an index
-//     does: that of one or two months alone. A page is mostly found there, and each
-//     month that is left out need not be planned.
 //  1. Of several organizations, unless an index serves the search: those among the
 //     newest rows of the log, whose organizations and conditions are tested in
 //     passing. Otherwise as the planner thinks best, which is mostly right: it may
@@ -62,12 +57,6 @@ type pageSource[Row any] struct {
 //     organization. The page may then end before it is full: searched is where.
 func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Place, err error) {
 	shape := auditquery.ShapeOf(s.log, authorized, search)
-	if recent, ok := s.recent(shape, search, page); ok {
-		rows, err := s.readWithin(ctx, q, limits.of(shape), shape, authorized, recent, page)
-		if err != nil && !errors.Is(err, errPageLimit) || len(rows) >= page.Limit {
-			return rows, nil, err
-		}
-	}
 	if text, args, ok := s.first(shape, authorized, search, page); ok {
 		all := !shape.Several || shape.Tested && shape.Served
 		bounded, cancel := ctx, context.CancelFunc(func() {})
@@ -91,37 +80,6 @@ func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, 
 	}
 	rows, err = s.read(ctx, q, text, args)
 	return rows, nil, err
-}
-
-// recent is the search in the months that a page that goes back from now, or from a
-// place, most likely ends in.
-func (s pageSource[Row]) recent(shape auditquery.Shape, search sqlgen.Predicate, page auditquery.Page) (sqlgen.Predicate, bool) {
-	if shape.Timed || shape.Tested && !shape.Served || page.Newer && page.From != nil || page.Offset > newestRows {
-		return nil, false
-	}
-	from := time.Now()
-	if page.From != nil {
-		from = page.From.Time
-	}
-	return s.log.Since(recentMonths(from), search), true
-}
-
-// recentMonths is the beginning of the month that a time is in, or of the one before
-// where it has just begun.
-func recentMonths(at time.Time) time.Time {
-	at = at.UTC().AddDate(0, 0, -recentDays)
-	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
-}
-
-// readWithin reads the rows of the first way, if there is one, for so long.
-func (s pageSource[Row]) readWithin(ctx context.Context, q rowsOf, limit time.Duration, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, error) {
-	text, args, ok := s.first(shape, authorized, search, page)
-	if !ok {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errPageLimit)
-	defer cancel()
-	return s.read(ctx, q, text, args)
 }
 
 // first is the statement of the first way, if there is one.
