@@ -453,7 +453,7 @@ func TestWatchOfWhatIsReplaced(t *testing.T) {
 				want := fmt.Sprintf("owner = '%d' AND org_id = '"+orgA+"'::uuid", i+1)
 				for have := ""; have != want; {
 					select {
-					case <-reports: // of an error, too: half of a change was seen
+					case <-reports: //nolint:errcheck // of an error, too: half of a change was seen
 					case <-time.After(10 * time.Second):
 						t.Fatalf("change %d is not seen: %s", i+1, have)
 					}

@@ -2,6 +2,7 @@ package rowfence_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rowfence/rowfence"
@@ -13,7 +14,7 @@ func ExampleFilterFrom() {
 	ctx := rowfence.NewContext(context.Background(), rowfence.Request{Engine: engine(), Subject: alice, Action: "read"})
 	for _, ctx := range []context.Context{ctx, context.Background()} {
 		filter, err := rowfence.FilterFrom(ctx, "document")
-		fmt.Println(filter.Result(), err == rowfence.ErrNoRequest)
+		fmt.Println(filter.Result(), errors.Is(err, rowfence.ErrNoRequest))
 	}
 	// Output:
 	// when false

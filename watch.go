@@ -123,7 +123,7 @@ func (w *watcher) concerns(event fsnotify.Event) bool {
 	}
 	if path || event.Has(fsnotify.Create) {
 		// of what is gone again there is nothing to watch
-		_ = w.below(event.Name) //nolint:errcheck // said above
+		_ = w.below(event.Name)
 	}
 	return true
 }

@@ -167,7 +167,7 @@ func placed(c ruleSet, key operand) value {
 	var before []sqlgen.Predicate
 	for _, e := range c.entries {
 		for _, a := range tallyOf(before, false) {
-			if a.op.(known).v.Compare(ast.Number(ast.IntNumberTerm(int(at)).Value.(ast.Number))) == 0 {
+			if a.op.(known).v.Compare(ast.IntNumberTerm(int(at)).Value) == 0 {
 				out = append(out, e.key.under(conjunction(a.when, e.from.when))...)
 			}
 		}

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,7 +61,8 @@ func (t *translator) modifiedFor(m *rego.Modified, vars map[ast.Var]value, s sol
 	doc := &document{root: root, names: t.doc.names}
 	residual, err := t.residual.PartialWith(t.ctx, m, root.value(), root.unknowns(ast.InputRootRef), data, known)
 	if err != nil {
-		if e, ok := evalError(err).(*Error); ok {
+		var e *Error
+		if errors.As(evalError(err), &e) {
 			panic(refusal{e})
 		}
 		panic(interruption{err})

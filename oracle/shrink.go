@@ -234,7 +234,7 @@ func (s *shrinker) check(ctx context.Context, at Case, c candidate) (*Report, er
 		if err != nil {
 			return nil, err
 		}
-		defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+		defer tx.Rollback(context.WithoutCancel(ctx))
 		db = tx
 	}
 	if c.columns == nil {

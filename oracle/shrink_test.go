@@ -201,7 +201,7 @@ func TestShrinkWhatFails(t *testing.T) {
 	}}
 	tx, err := f.db.Begin(ctx) // which a statement that fails would end
 	require.NoError(t, err)
-	defer tx.Rollback(ctx) //nolint:errcheck // it only read
+	defer tx.Rollback(ctx)
 	s, err := Shrink(ctx, tx, c, f.rows["null"][0], 500)
 	require.NoError(t, err)
 	require.Equal(t, Failed, s.Symptom)

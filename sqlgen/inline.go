@@ -87,7 +87,7 @@ func negative(b *strings.Builder, number string) {
 // is its text, which PostgreSQL reads as the type that it expects there.
 func ArgText(arg any) (any, error) {
 	lit := Literal{Value: arg}
-	switch arg.(type) {
+	switch arg := arg.(type) {
 	case []uuid.UUID:
 		lit.Type = Type{Kind: KindUUID}
 	case []string:
@@ -101,7 +101,7 @@ func ArgText(arg any) (any, error) {
 	case []time.Time:
 		lit.Type = Type{Kind: KindTimestamptz}
 	case Param:
-		return nil, fmt.Errorf("parameter %s has no value: bind it before the query runs", arg.(Param).Name)
+		return nil, fmt.Errorf("parameter %s has no value: bind it before the query runs", arg.Name)
 	default:
 		return arg, nil
 	}

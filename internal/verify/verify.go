@@ -117,7 +117,7 @@ func (c Config) resource(ctx context.Context, conn *pgx.Conn, query *rego.Query,
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+	defer tx.Rollback(context.WithoutCancel(ctx))
 	if deadline, ok := ctx.Deadline(); ok {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", max(1, time.Until(deadline).Milliseconds()))); err != nil {
 			return nil, err
@@ -159,7 +159,7 @@ func (c Config) say(format string, args ...any) {
 func (c Config) check(ctx context.Context, outer pgx.Tx, at oracle.Case, rows []oracle.Row, check *Check) {
 	tx, err := outer.Begin(ctx)
 	if err == nil {
-		defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only read
+		defer tx.Rollback(context.WithoutCancel(ctx))
 		err = c.compare(ctx, tx, at, rows, check)
 	}
 	var refusal *compiler.Error

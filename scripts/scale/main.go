@@ -46,14 +46,15 @@ func main() {
 	flag.StringVar(&o.token, "token", "", "with -ask: of the session")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	doing := run
 	if o.ask != "" {
 		doing = func(ctx context.Context, o options) error {
 			return scale.Ask(ctx, o.ask, o.token, o.endpoint, os.Stdout)
 		}
 	}
-	if err := doing(ctx, o); err != nil {
+	err := doing(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
