@@ -89,6 +89,10 @@ func TestTampering(t *testing.T) {
 			tamper(t, pool, `INSERT INTO audit_logs (time, resource_type, resource_target, action, status_code, written_in)
 				SELECT time - interval '1 second', 'template', 'forged', 'create', 200, written_in FROM audit_logs WHERE resource_target = 'second' LIMIT 1`)
 		}, seal.RowAdded, 2, false},
+		{"added row with a number before all", func(t *testing.T, pool *pgxpool.Pool) {
+			tamper(t, pool, `INSERT INTO audit_logs (time, resource_type, resource_target, action, status_code, written_in)
+				VALUES (now(), 'template', 'forged', 'create', 200, -5)`)
+		}, seal.RowAdded, 1, false},
 		{"null instead of an empty text", func(t *testing.T, pool *pgxpool.Pool) {
 			tamper(t, pool, "UPDATE audit_logs SET user_agent = '' WHERE resource_target = 'second' AND time = $1", start.Add(-9*time.Hour))
 		}, seal.RowChanged, 2, true},

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -54,8 +55,8 @@ type Position struct {
 	ID          uuid.UUID `json:"id"`
 }
 
-// Start is before every row.
-var Start = Position{Transaction: -1, Time: time.Unix(0, 0).UTC()}
+// Start is before every row, whatever number its transaction is said to have.
+var Start = Position{Transaction: math.MinInt64, Time: time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)}
 
 // Compare orders positions.
 func (p Position) Compare(q Position) int {
