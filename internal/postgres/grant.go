@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,11 +19,20 @@ var completedColumns = []string{
 
 // GrantServer gives a role the rights of a server: all on rows of other tables, but
 // of the logs only to read, to add, and to complete connections. Which transaction
-// wrote a row is not the role's to say. What it had before is taken back first.
+// wrote a row is not the role's to say. What it had before is taken back first. A role
+// that owns the logs, or may act as their owner, is refused.
 func GrantServer(ctx context.Context, pool *pgxpool.Pool, role string) error {
 	doing := "granting a server's rights to " + role
 	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		to := quote(role)
+		var owns bool
+		err := tx.QueryRow(ctx, "SELECT bool_or(pg_has_role($1::text::name, relowner, 'MEMBER'))"+ownersOfLogs, role).Scan(&owns)
+		if err != nil {
+			return err
+		}
+		if owns {
+			return errOwner
+		}
 		rows, err := tx.Query(ctx, `SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace
 			AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1`)
 		if err != nil {
@@ -78,8 +88,13 @@ func quoteAll(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
+// errOwner says that a role could do all that a server may not, whatever it is granted.
+var errOwner = errors.New("the role owns the logs, is a member of the role that does, or is a superuser: it can't be kept from changing them")
+
+const ownersOfLogs = " FROM pg_class WHERE oid = ANY(ARRAY['audit_logs', 'connection_logs']::regclass[])"
+
 // MayMaintain is whether the pool's user owns the logs.
 func MayMaintain(ctx context.Context, pool *pgxpool.Pool) (may bool, err error) {
-	err = pool.QueryRow(ctx, "SELECT bool_and(pg_has_role(current_user, relowner, 'USAGE')) FROM pg_class WHERE oid = ANY(ARRAY['audit_logs', 'connection_logs']::regclass[])").Scan(&may)
+	err = pool.QueryRow(ctx, "SELECT bool_and(pg_has_role(current_user, relowner, 'USAGE'))"+ownersOfLogs).Scan(&may)
 	return may, queryError(ctx, "asking who owns the logs", err)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/internal/pglocal/pgtest"
 	"github.com/rowfence/rowfence/internal/postgres"
+	"github.com/rowfence/rowfence/sqlgen"
 )
 
 // asServer opens a migrated database as its owner, and as a role that was granted
@@ -98,4 +99,57 @@ func TestWhatAServerMayDo(t *testing.T) {
 	// To another month.
 	exec(t, server, "UPDATE connection_logs SET connect_time = $2 WHERE id = $1", id, postgres.Month(now).AddDate(0, 0, -1))
 	require.Equal(t, 1, query[int](t, server, "SELECT count(*) FROM connection_logs WHERE id = $1", id))
+}
+
+// Who owns the logs, or may become who does, can't be kept from anything by grants: to
+// be told that it was would be worse than an error.
+func TestOwnersAreNoServers(t *testing.T) {
+	owner, _ := asServer(t)
+	exec(t, owner, "CREATE ROLE owner_of_a_test; CREATE ROLE member_of_a_test IN ROLE owner_of_a_test")
+	exec(t, owner, "ALTER TABLE audit_logs OWNER TO owner_of_a_test")
+	t.Cleanup(func() {
+		_, err := owner.Exec(context.Background(), "REASSIGN OWNED BY owner_of_a_test TO CURRENT_USER; DROP ROLE member_of_a_test, owner_of_a_test")
+		require.NoError(t, err)
+	})
+	for _, role := range []string{"owner_of_a_test", "member_of_a_test", query[string](t, owner, "SELECT current_user")} {
+		require.ErrorContains(t, postgres.GrantServer(t.Context(), owner, role), "can't be kept from", role)
+	}
+	require.True(t, query[bool](t, owner, "SELECT has_table_privilege('owner_of_a_test', 'audit_logs', 'DELETE')"), "nothing was taken back")
+}
+
+// What a server reads it may read under the role that is granted to it.
+func TestAServerExportsAndTails(t *testing.T) {
+	owner, server := asServer(t)
+	db := postgres.NewDB(server)
+	from, err := db.Written(t.Context())
+	require.NoError(t, err)
+	for _, o := range db.WriteBatches(t.Context(), []audit.Batch{
+		{Audit: []audit.Event{event("x")}}, {Connections: []audit.ConnectionEvent{connect(1, 0), web("app")}},
+	}) {
+		require.NoError(t, o.Err)
+	}
+	// Partitions that are made later are read through their log.
+	m, err := postgres.StartMaintenance(t.Context(), owner)
+	require.NoError(t, err)
+	_, err = m.MakeMonths(t.Context(), postgres.AuditLogTable, time.Now(), time.Time{}, 5)
+	require.NoError(t, err)
+	require.NoError(t, m.Close())
+
+	logs, connections := 0, 0
+	require.NoError(t, db.ExportAuditLogs(t.Context(), sqlgen.Always(), sqlgen.True, func(rows []audit.Log) error {
+		logs += len(rows)
+		return nil
+	}))
+	require.NoError(t, db.ExportConnections(t.Context(), sqlgen.Always(), sqlgen.True, func(rows []audit.Connection) error {
+		connections += len(rows)
+		return nil
+	}))
+	require.Equal(t, []int{1, 2}, []int{logs, connections})
+	require.Eventually(t, func() bool {
+		l, err := db.AuditLogsWritten(t.Context(), sqlgen.Always(), sqlgen.True, from)
+		require.NoError(t, err)
+		c, err := db.ConnectionsWritten(t.Context(), sqlgen.Always(), sqlgen.True, from)
+		require.NoError(t, err)
+		return len(l.Rows) == 1 && len(c.Rows) == 2
+	}, time.Minute, 50*time.Millisecond)
 }
