@@ -135,32 +135,45 @@ func Run(ctx context.Context, pool *pgxpool.Pool, c Config) (report Report, err 
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	defer func() { report.Duration = time.Since(begun) }()
+	var locked error
 	for _, t := range postgres.LogTables {
 		l := &LogReport{Log: t.Name, Purges: []postgres.Purge{}}
 		report.Logs = append(report.Logs, l)
-		if err := c.runLog(ctx, m, t, l); err != nil {
-			return report, err
+		if err := c.runLog(ctx, m, t, l, &locked); err != nil {
+			return report, errors.Join(locked, err)
 		}
 	}
 	if report.Checkpoint, err = c.checkpoint(ctx, m); err != nil {
-		return report, err
+		return report, errors.Join(locked, err)
 	}
 	report.Keys, err = c.repeat(func() (int64, error) { return m.ForgetBatches(ctx, rowsOfPurge) })
-	return report, err
+	return report, errors.Join(locked, err)
 }
 
-func (c Config) runLog(ctx context.Context, m *postgres.Maintenance, t postgres.LogTable, l *LogReport) (err error) {
+// unlessLocked is the error of a step, unless others held a lock that it needs: that
+// is kept, and the other steps are done. An export may hold one for hours, during which
+// rows are to be sealed all the same.
+func unlessLocked(err error, locked *error) error {
+	if !postgres.Locked(err) {
+		return err
+	}
+	*locked = errors.Join(*locked, err)
+	return nil
+}
+
+func (c Config) runLog(ctx context.Context, m *postgres.Maintenance, t postgres.LogTable, l *LogReport, locked *error) (err error) {
 	now, before := c.Now(), time.Time{}
 	if keep := c.retention(t); keep > 0 {
 		before = now.Add(-keep)
 	}
-	if l.Months, err = m.MakeMonths(ctx, t, now, before, c.Ahead); err != nil {
+	l.Months, err = m.MakeMonths(ctx, t, now, before, c.Ahead)
+	if err := unlessLocked(err, locked); err != nil {
 		return err
 	}
 	if c.Split {
 		split, err := m.Split(ctx, t, c.SplitRows, c.meter(t, "copied"))
 		l.Split = &split
-		if err != nil {
+		if err := unlessLocked(err, locked); err != nil {
 			return err
 		}
 	}
@@ -168,7 +181,7 @@ func (c Config) runLog(ctx context.Context, m *postgres.Maintenance, t postgres.
 		return err
 	}
 	if !before.IsZero() {
-		if err := c.purge(ctx, m, t, before, l); err != nil {
+		if err := unlessLocked(c.purge(ctx, m, t, before, l), locked); err != nil {
 			return err
 		}
 		forget := m.ForgetResources
@@ -183,7 +196,7 @@ func (c Config) runLog(ctx context.Context, m *postgres.Maintenance, t postgres.
 	if !l.changedPartitions() {
 		return nil
 	}
-	return m.Analyze(ctx, t)
+	return unlessLocked(m.Analyze(ctx, t), locked)
 }
 
 // changedPartitions is whether the log has others now.

@@ -149,6 +149,43 @@ func TestRowsThatAreNotSealedAreNotPurged(t *testing.T) {
 	verified(t, pool, seal.Options{})
 }
 
+// Who reads a log for long, as an export to a slow client does, keeps partitions from
+// being dropped, and nothing else from being done.
+func TestALockedLogIsSealedAllTheSame(t *testing.T) {
+	t.Parallel() // it waits for the lock as long as maintenance does
+	pool := migrated(t)
+	now := postgres.Month(time.Now()).AddDate(0, 0, 14)
+	old := now.AddDate(0, -3, 0)
+	for range 4 {
+		addLogs(t, pool, 300, old, "old") // in one month, which gets a partition
+	}
+	keep := maintain.Config{Key: newKey(t), Ahead: maintain.DefaultAhead, Now: func() time.Time { return now }}
+	run(t, pool, keep)
+	addLogs(t, pool, 5, now, "new")
+	exec(t, pool, `INSERT INTO connection_logs (connect_time, organization_id, workspace_owner_id, workspace_id, workspace_name, agent_name, type)
+		VALUES ($1, $2, $2, $2, 'w', 'a', 'ssh')`, now, uuid.New())
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	_, err = tx.Exec(t.Context(), "DECLARE export CURSOR FOR SELECT id FROM audit_logs")
+	require.NoError(t, err)
+
+	keep.AuditRetention = 31 * 24 * time.Hour
+	report, err := maintain.Run(t.Context(), pool, keep)
+	require.True(t, postgres.Locked(err), err)
+	require.Len(t, report.Logs, 2)
+	require.Equal(t, int64(5), report.Logs[0].Sealed.Rows)
+	require.Zero(t, report.Logs[0].PurgedRows)
+	require.Equal(t, int64(1), report.Logs[1].Sealed.Rows)
+	require.NotNil(t, report.Checkpoint)
+	require.Equal(t, query[int64](t, pool, "SELECT max(id) FROM log_seals"), report.Checkpoint.N)
+	require.NoError(t, tx.Rollback(t.Context()))
+	purges := run(t, pool, keep).Logs[0].Purges
+	require.Len(t, purges, 1)
+	require.Equal(t, int64(1200), purges[0].Rows)
+	require.NotEmpty(t, purges[0].Partition)
+}
+
 func TestOneMaintains(t *testing.T) {
 	pool := migrated(t)
 	m, err := postgres.StartMaintenance(t.Context(), pool)

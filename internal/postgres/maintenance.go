@@ -95,9 +95,7 @@ func waitShortly(ctx context.Context, tx pgx.Tx) error {
 func whenUnlocked(ctx context.Context, doing string, step func() error) error {
 	for try := 1; ; try++ {
 		err := step()
-		var pgErr *pgconn.PgError
-		// 55P03: lock_not_available, 40P01: deadlock_detected
-		if err == nil || !errors.As(err, &pgErr) || pgErr.Code != "55P03" && pgErr.Code != "40P01" || try == lockTries {
+		if !Locked(err) || try == lockTries {
 			return queryError(ctx, doing, err)
 		}
 		select {
@@ -106,6 +104,14 @@ func whenUnlocked(ctx context.Context, doing string, step func() error) error {
 		case <-time.After(lockInterval):
 		}
 	}
+}
+
+// Locked reports whether a step was not done, and may be another time, because a lock
+// that it needs was held by others for long.
+func Locked(err error) bool {
+	var pgErr *pgconn.PgError
+	// 55P03: lock_not_available, 40P01: deadlock_detected
+	return errors.As(err, &pgErr) && (pgErr.Code == "55P03" || pgErr.Code == "40P01")
 }
 
 // MonthsMade says what was done about the partitions of a log.
