@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +65,23 @@ func TestCountOfTheNewestRows(t *testing.T) {
 	got, err := db.CountConnections(t.Context(), sqlgen.Never(), sqlgen.True, counting(2000))
 	require.NoError(t, err)
 	require.Equal(t, audit.Count{Cap: 2000}, got)
+}
+
+// A count of organizations and times takes no longer than its limit, whatever ways
+// there are to it.
+func TestCountsEndInTime(t *testing.T) {
+	pool, db := people(t)
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	_, err = tx.Exec(t.Context(), "LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE") // nobody counts
+	require.NoError(t, err)
+	const limit = time.Second
+	begun := time.Now()
+	got, err := db.CountAuditLogs(t.Context(), orgIs(orgA), sqlgen.True, audit.Counting{Cap: 2000, Limit: limit, Within: limit})
+	require.NoError(t, err)
+	require.Equal(t, audit.Count{Cap: 2000, LowerBound: true}, got)
+	require.Less(t, time.Since(begun), 2*limit)
 }
 
 func TestConnections(t *testing.T) {
