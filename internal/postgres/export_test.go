@@ -1,8 +1,39 @@
 package postgres
 
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/rowfence/rowfence/auditquery"
+	"github.com/rowfence/rowfence/internal/audit"
+	"github.com/rowfence/rowfence/sqlgen"
+)
+
 // MigrateTo is Migrate up to a version, for tests of what a later one makes of a
 // database that is in use.
 var MigrateTo = migrateTo
 
 // Hasty is the storage that gives a page's first statement no time.
 func Hasty(db *DB) *DB { return &DB{pool: db.pool} }
+
+// WalkAuditLogs is the page of a walk, during which something happens before its rows
+// are looked up by their keys.
+func WalkAuditLogs(ctx context.Context, db *DB, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, happens func()) ([]audit.Log, *auditquery.Place, error) {
+	q := &interrupted{pool: db.pool, happens: happens}
+	return auditLogPages.walk(ctx, q, auditquery.ShapeOf(auditquery.AuditLogs(), authorized, search), authorized, search, page)
+}
+
+type interrupted struct {
+	pool    *pgxpool.Pool
+	happens func()
+	queries int
+}
+
+func (i *interrupted) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if i.queries++; i.queries == 2 {
+		i.happens()
+	}
+	return i.pool.Query(ctx, sql, args...)
+}

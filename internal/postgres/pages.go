@@ -153,6 +153,11 @@ func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, shape auditquery.Sh
 		ids[i], times[i] = k.ID, k.Time
 	}
 	rows, err := s.read(ctx, q, fmt.Sprintf(s.ofKeys, fmt.Sprintf(exportedKeys, s.time), ""), []any{ids, times})
+	if err == nil && len(rows) < len(keys) && searched == nil {
+		// Meanwhile a row was purged, or its session is known to have begun earlier: with
+		// one less, the page must not look like the last one.
+		searched = &keys[len(keys)-1]
+	}
 	return rows, searched, err
 }
 

@@ -70,6 +70,94 @@ func TestPagesOfAWalk(t *testing.T) {
 	}
 }
 
+// Pages and counts that an index serves are the same over the boundaries of months.
+func TestPagesOverMonths(t *testing.T) {
+	pool, db := people(t)
+	exec(t, pool, `INSERT INTO audit_logs (time, organization_id, resource_type, resource_target, action, status_code)
+		SELECT now() + interval '1 hour' - i * interval '90 minutes', CASE WHEN i % 3 = 0 OR i > 1000 THEN $2::uuid ELSE $1::uuid END,
+			'user', '', CASE WHEN i % 400 = 0 THEN 'login' ELSE 'create' END, 200
+		FROM generate_series(1, 3000) AS i`, orgA, orgB) // half a year
+	exec(t, pool, "ANALYZE audit_logs")
+	for _, q := range []string{"", "action:login", "action:create", "organization:Acme"} {
+		search, err := auditquery.ParseAudit(q)
+		require.NoError(t, err)
+		found := search.Predicate(auditquery.Resolved{Organizations: map[string][]uuid.UUID{"Acme": {orgB}}})
+		for i, authorized := range []sqlgen.Filter{sqlgen.Always(), orgIs(orgA), orgIs(orgA, orgB)} {
+			text, args, ok := auditquery.Rows(auditquery.AuditLogs(), authorized, found, auditquery.Page{Limit: 100_000}, 1)
+			want := []uuid.UUID{}
+			if ok {
+				want = query[[]uuid.UUID](t, pool, "SELECT coalesce(array_agg(id ORDER BY time DESC, id DESC), '{}') FROM ("+text+") AS l", args...)
+			}
+			for _, limit := range []int{11, 700} {
+				for _, newer := range []bool{false, true} {
+					t.Run(fmt.Sprintf("%s/%d/%d/%v", q, i, limit, newer), func(t *testing.T) {
+						got, short := follow(t, db, authorized, found, limit, newer)
+						require.Equal(t, want, got)
+						require.False(t, short)
+					})
+				}
+			}
+			for _, offset := range []int{5, 900, 2500} {
+				page, _, err := db.AuditLogs(t.Context(), authorized, found, auditquery.Page{Limit: 3, Offset: offset})
+				require.NoError(t, err)
+				at := min(offset, len(want))
+				got := make([]uuid.UUID, len(page))
+				for i, l := range page {
+					got[i] = l.ID
+				}
+				require.Equal(t, want[at:min(at+3, len(want))], got)
+			}
+			for _, limit := range []int{10, 2000, 5000} {
+				count, err := db.CountAuditLogs(t.Context(), authorized, found, audit.Counting{Cap: limit, Limit: time.Minute, Within: time.Minute})
+				require.NoError(t, err)
+				require.Equal(t, audit.Count{Rows: min(len(want), limit+1), Cap: limit}, count)
+			}
+		}
+	}
+}
+
+// A row that goes between the two statements of a walk does not make its page look
+// like the last one.
+func TestPagesOfAWalkGoOnWithoutARow(t *testing.T) {
+	pool, db := people(t)
+	exec(t, pool, `INSERT INTO audit_logs (time, resource_type, resource_target, action, status_code)
+		SELECT '2026-04-09Z'::timestamptz - i * interval '5 minutes', 'user', '', 'create', 201 FROM generate_series(1, 30) AS i`)
+	search, err := auditquery.ParseAudit("status_code:201")
+	require.NoError(t, err)
+	found := search.Predicate(auditquery.Resolved{})
+	for _, newer := range []bool{false, true} {
+		page := auditquery.Page{Limit: 10, Newer: newer}
+		if newer {
+			page.From = &auditquery.Place{}
+		}
+		seen := map[uuid.UUID]bool{}
+		rows, searched, err := postgres.WalkAuditLogs(t.Context(), db, sqlgen.Always(), found, page, func() {
+			tx, err := pool.Begin(t.Context())
+			require.NoError(t, err)
+			for _, sql := range []string{
+				"SELECT set_config('rowfence.maintenance', 'on', true)",
+				"DELETE FROM audit_logs WHERE time = (SELECT time FROM audit_logs ORDER BY time " + map[bool]string{false: "DESC", true: "ASC"}[newer] + " OFFSET 5 LIMIT 1)",
+			} {
+				_, err := tx.Exec(t.Context(), sql)
+				require.NoError(t, err)
+			}
+			require.NoError(t, tx.Commit(t.Context()))
+		})
+		require.NoError(t, err)
+		require.Len(t, rows, 9)
+		require.NotNil(t, searched, "there are more")
+		page.From, page.Limit = searched, 100
+		rest, searched, err := db.AuditLogs(t.Context(), sqlgen.Always(), found, page)
+		require.NoError(t, err)
+		require.Nil(t, searched)
+		for _, l := range append(rows, rest...) {
+			require.False(t, seen[l.ID])
+			seen[l.ID] = true
+		}
+		require.Len(t, seen, query[int](t, pool, "SELECT count(*) FROM audit_logs"))
+	}
+}
+
 // follow reads all pages from one end to the other: the ids newest first, and whether
 // a page was short because rows were looked at for long enough.
 func follow(t *testing.T, db *postgres.DB, authorized sqlgen.Filter, search sqlgen.Predicate, limit int, newer bool) (ids []uuid.UUID, short bool) {
