@@ -62,11 +62,15 @@ func ofBatch(ofPage, time string) string {
 
 func export[Row any](ctx context.Context, db *DB, keys string, args []any, load func(context.Context, rowsOf, []any) ([]Row, error), each func([]Row) error) error {
 	const doing = "exporting a log"
-	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
+	var tx pgx.Tx
+	begin := func(ctx context.Context) (err error) {
+		tx, err = db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 		return queryError(ctx, doing, err)
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) // there is nothing to commit
+	if err := within(ctx, exportTimeout, begin); err != nil {
+		return err
+	}
+	defer endReading(ctx, tx)
 	open := func(ctx context.Context) error {
 		_, err := tx.Exec(ctx, "DECLARE export NO SCROLL CURSOR FOR "+keys, args...)
 		return queryError(ctx, doing, err)
@@ -100,6 +104,14 @@ func export[Row any](ctx context.Context, db *DB, keys string, args []any, load 
 			return err
 		}
 	}
+}
+
+// endReading ends a transaction that has nothing to commit, also when ctx is over. A
+// database that does not answer costs the connection, and not who waits for it.
+func endReading(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	defer cancel()
+	_ = tx.Rollback(ctx)
 }
 
 func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {

@@ -89,7 +89,7 @@ func written[Row any](ctx context.Context, db *DB, of auditquery.Log, authorized
 	if err != nil {
 		return out, queryError(ctx, doing, err)
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) // there is nothing to commit
+	defer endReading(ctx, tx)
 	// So many rows, found or not, and no more: a search that finds few does not read
 	// all that was written since a client left.
 	var until auditquery.Position
