@@ -47,7 +47,8 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, versio
 	// This gives the connections back; the pool stays open.
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithGoMigrations(partitioning(pool)), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(partitioning(pool), indexing(pool, organizationIndexesVersion, organizationIndexes)),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("reading the embedded migrations: %w", err)
 	}
@@ -67,7 +68,7 @@ func latestMigration() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the embedded migrations: %w", err)
 	}
-	latest := int64(partitioningVersion)
+	latest := int64(max(partitioningVersion, organizationIndexesVersion))
 	for _, f := range files {
 		version, err := goose.NumericComponent(f.Name())
 		if err != nil {
