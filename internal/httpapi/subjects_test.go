@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/google/uuid"
@@ -34,6 +35,37 @@ func TestSubjectsAreKeptByAllThatTheyAre(t *testing.T) {
 		require.NoError(t, err)
 		require.NotSame(t, first, got, name)
 	}
+}
+
+// What is kept is bounded by the memory that it takes, in which the permissions of a
+// role stand once for each organization.
+func TestSubjectsAreKeptByTheirSize(t *testing.T) {
+	for _, permissions := range []int{1, 40} {
+		role := audit.Role{}
+		for range permissions {
+			role.Org = append(role.Org, audit.Permission{ResourceType: "audit_log", Action: "read"})
+		}
+		for i := range 300 {
+			role.Orgs = append(role.Orgs, uuid.UUID{2, byte(i), byte(i >> 8)})
+		}
+		s := newSubjects()
+		before := heap()
+		subject, err := s.of(audit.Subject{ID: uuid.UUID{1}, Roles: []audit.Role{role}, Scope: audit.Unlimited()})
+		require.NoError(t, err)
+		taken := heap() - before
+		s.kept.CleanUp()
+		t.Logf("%d permissions: %d bytes taken, %d reckoned with", permissions, taken, s.kept.WeightedSize())
+		require.Greater(t, 2*s.kept.WeightedSize(), taken)
+		runtime.KeepAlive(subject)
+	}
+}
+
+// heap is how much is in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func BenchmarkSubjects(b *testing.B) {
