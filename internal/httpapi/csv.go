@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -174,21 +176,29 @@ func appendRecord(line []byte, cells int, cell func(int) string) []byte {
 // runs reports whether a spreadsheet would take the text of a cell for a formula,
 // also one that trims it or takes off its quotes. What is a number is one.
 func runs(text string) bool {
-	rest := strings.TrimLeft(text, " \"'\u00a0\u3000\ufeff")
+	rest := strings.TrimLeftFunc(text, passedOver)
 	if rest == "" {
 		return false
 	}
-	if strings.ContainsRune("=@\t\r\n", rune(rest[0])) {
+	first, _ := utf8.DecodeRuneInString(rest)
+	if strings.ContainsRune("=@\t\r\n＝＋－＠﹦﹢﹣﹫", first) {
 		return true
-	}
-	for _, wide := range []string{"＝", "＋", "－", "＠"} {
-		if strings.HasPrefix(rest, wide) {
-			return true
-		}
 	}
 	if rest[0] != '+' && rest[0] != '-' {
 		return false
 	}
 	_, err := strconv.ParseInt(text, 10, 64)
 	return err != nil || rest[0] == '+'
+}
+
+// passedOver reports whether a program may take what follows the character for the
+// beginning of a cell: it is white, or not to be seen, or a quote.
+func passedOver(r rune) bool {
+	switch r {
+	case '\t', '\r', '\n':
+		return false
+	case '"', '\'':
+		return true
+	}
+	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 }

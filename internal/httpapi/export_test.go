@@ -193,7 +193,9 @@ func TestExportDefusesFormulas(t *testing.T) {
 	for text, want := range map[string]string{
 		"=1+1": "'=1+1", "+1": "'+1", "-1+1": "'-1+1", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1", "\n=1": "'\n=1",
 		`"=1+1`: `'"=1+1`, ` =1`: `' =1`, `'=1`: `''=1`, "＝1": "'＝1", "-": "'-",
-		"-17": "-17", "a=1": "a=1", `say "hi", a;=1`: `say "hi", a;=1`, "": "", "é": "é",
+		"\u2003=1": "'\u2003=1", "\u200b=1": "'\u200b=1", "\v=1": "'\v=1", "\x01@x": "'\x01@x", "\u2028+1": "'\u2028+1", "﹦1": "'﹦1", "\u00a0\t1": "'\u00a0\t1",
+		"\u2003a": "\u2003a",
+		"-17":     "-17", "a=1": "a=1", `say "hi", a;=1`: `say "hi", a;=1`, "": "", "é": "é",
 	} {
 		a.purge(t, "DELETE FROM audit_logs")
 		a.exec(t, `INSERT INTO audit_logs (organization_id, resource_type, resource_target, action, status_code, user_agent)
