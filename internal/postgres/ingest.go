@@ -67,12 +67,18 @@ func refusesValues(err error) bool {
 func (db *DB) writeGroup(ctx context.Context, batches []audit.Batch) (outcomes []audit.Outcome, err error) {
 	for attempt := 1; ; attempt++ {
 		outcomes, err = db.writeOnce(ctx, batches)
-		var pgErr *pgconn.PgError
-		again := errors.As(err, &pgErr) && pgErr.Code[:2] == "40" // deadlock, serialization
-		if err == nil || !again || attempt == writeAttempts {
+		if err == nil || !passes(err) || attempt == writeAttempts {
 			return outcomes, err
 		}
 	}
+}
+
+// passes reports whether what was not written may be when it is tried again: it met
+// others' locks (class 40), or a partition that was made meanwhile for rows that were
+// on their way to the default one, which then breaks a constraint without a name.
+func passes(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code[:2] == "40" || pgErr.Code == "23514" && pgErr.ConstraintName == "")
 }
 
 func (db *DB) writeOnce(ctx context.Context, batches []audit.Batch) (outcomes []audit.Outcome, err error) {

@@ -372,3 +372,34 @@ func TestPartitioningOfABigTableIsShort(t *testing.T) {
 	require.Len(t, connectionRows(t, pool, 1), 1)
 	addLog(t, pool, now.AddDate(5, 0, 0))
 }
+
+// A batch that was on its way to the default partition when its month got one of its
+// own is written all the same.
+func TestABatchMeetsANewMonth(t *testing.T) {
+	pool := migrated(t)
+	month := postgres.Month(start.AddDate(-3, 0, 0))
+	tx, err := pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer tx.Rollback(context.Background())
+	_, err = tx.Exec(t.Context(), "LOCK TABLE audit_logs_default IN ACCESS EXCLUSIVE MODE")
+	require.NoError(t, err)
+	e := event("x")
+	e.Time = month.AddDate(0, 0, 5)
+	written := make(chan error, 1)
+	go func() {
+		written <- postgres.NewDB(pool).WriteBatches(context.Background(), []audit.Batch{{Audit: []audit.Event{e}}})[0].Err
+	}()
+	require.Eventually(t, func() bool {
+		return query[bool](t, pool, "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'audit_logs_default'::regclass AND NOT granted)")
+	}, time.Minute, 10*time.Millisecond)
+	for _, sql := range []string{
+		"CREATE TABLE new_month (LIKE audit_logs INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
+		fmt.Sprintf("ALTER TABLE audit_logs ATTACH PARTITION new_month FOR VALUES FROM ('%s') TO ('%s')", month.Format(time.RFC3339), month.AddDate(0, 1, 0).Format(time.RFC3339)),
+	} {
+		_, err = tx.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Commit(t.Context()))
+	require.NoError(t, <-written)
+	require.Equal(t, 1, query[int](t, pool, "SELECT count(*) FROM new_month"))
+}
