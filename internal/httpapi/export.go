@@ -121,6 +121,8 @@ func export[Row, Shape any](s *server, in exported[Row, Shape]) func(w http.Resp
 		}
 		ctx, cancel := s.streaming(r.Context(), s.closeGrace)
 		defer cancel()
+		ctx, stop := context.WithTimeout(ctx, s.exportTimeout)
+		defer stop()
 		file := newExportFile(in, format, newStream(ctx, w, s.writeTimeout, acceptsGzip(r.Header), header))
 		defer file.stream.cutting()()
 		if authorized.Result() != sqlgen.ResultNever {

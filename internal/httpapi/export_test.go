@@ -311,6 +311,30 @@ func TestExportIsCutWhenTheDatabaseFails(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
+// An export ends, however steadily its client reads.
+func TestExportIsCutWhenItTakesTooLong(t *testing.T) {
+	a := newAPI(t)
+	a.fill(t, 40_000)
+	a.config.ExportTimeout = 200 * time.Millisecond
+	base := listen(t, a.config)
+	resp := open(t, base+"/api/v2/audit/export?format=ndjson", "bob")
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	body := make([]byte, 64<<10)
+	var err error
+	var read []byte
+	for err == nil {
+		var n int
+		n, err = resp.Body.Read(body)
+		read = append(read, body[:n]...)
+		time.Sleep(20 * time.Millisecond)
+	}
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NotContains(t, string(read), `"complete":true`)
+	a.config.ExportTimeout = time.Nanosecond
+	base = listen(t, a.config)
+	require.Equal(t, http.StatusServiceUnavailable, open(t, base+"/api/v2/audit/export?format=csv", "bob").StatusCode)
+}
+
 func TestExportCutsSlowClients(t *testing.T) {
 	a := newAPI(t)
 	a.fill(t, 40_000)

@@ -80,6 +80,9 @@ type Config struct {
 	// WriteTimeout is for the client of a streamed answer to take 64 KB; 0 means 30
 	// seconds.
 	WriteTimeout time.Duration
+	// ExportTimeout is for an export as a whole, which is cut off then; 0 means six
+	// hours. Partitions are not made or dropped while it runs.
+	ExportTimeout time.Duration
 	// MaxExports is how many exports run at a time; 0 means 4. A caller has at most
 	// two of them.
 	MaxExports int
@@ -101,20 +104,21 @@ type Config struct {
 }
 
 type server struct {
-	store        Store
-	authorizer   Authorizer
-	cursors      auditquery.Cursors
-	log          *slog.Logger
-	timeout      time.Duration
-	countTimeout time.Duration
-	writeTimeout time.Duration
-	closing      context.Context
-	closeGrace   time.Duration
-	exports      *gate
-	tails        *gate
-	tailing      tailing
-	auditParser  *auditParser
-	subjects     *subjects
+	store         Store
+	authorizer    Authorizer
+	cursors       auditquery.Cursors
+	log           *slog.Logger
+	timeout       time.Duration
+	countTimeout  time.Duration
+	writeTimeout  time.Duration
+	exportTimeout time.Duration
+	closing       context.Context
+	closeGrace    time.Duration
+	exports       *gate
+	tails         *gate
+	tailing       tailing
+	auditParser   *auditParser
+	subjects      *subjects
 }
 
 // New is the handler of all the server's routes.
@@ -124,16 +128,17 @@ func New(c Config) http.Handler {
 	}
 	s := &server{
 		store: c.Store, authorizer: c.Authorizer, cursors: c.Cursors, log: c.Log,
-		timeout:      orDefault(c.Timeout, defaultTimeout),
-		countTimeout: orDefault(c.CountTimeout, defaultCountTimeout),
-		writeTimeout: orDefault(c.WriteTimeout, defaultWriteTimeout),
-		closing:      c.Closing,
-		closeGrace:   orDefault(c.CloseGrace, defaultCloseGrace),
-		exports:      newGate(orDefault(c.MaxExports, defaultMaxExports), exportsOfCaller),
-		tails:        newGate(orDefault(c.MaxTails, defaultMaxTails), tailsOfCaller),
-		subjects:     newSubjects(),
-		auditParser:  &auditParser{kinds: c.Store.AllResourceKinds},
-		tailing:      tailing{orDefault(c.TailInterval, defaultTailInterval), orDefault(c.TailHeartbeat, defaultTailHeartbeat)},
+		timeout:       orDefault(c.Timeout, defaultTimeout),
+		countTimeout:  orDefault(c.CountTimeout, defaultCountTimeout),
+		writeTimeout:  orDefault(c.WriteTimeout, defaultWriteTimeout),
+		exportTimeout: orDefault(c.ExportTimeout, defaultExportTimeout),
+		closing:       c.Closing,
+		closeGrace:    orDefault(c.CloseGrace, defaultCloseGrace),
+		exports:       newGate(orDefault(c.MaxExports, defaultMaxExports), exportsOfCaller),
+		tails:         newGate(orDefault(c.MaxTails, defaultMaxTails), tailsOfCaller),
+		subjects:      newSubjects(),
+		auditParser:   &auditParser{kinds: c.Store.AllResourceKinds},
+		tailing:       tailing{orDefault(c.TailInterval, defaultTailInterval), orDefault(c.TailHeartbeat, defaultTailHeartbeat)},
 	}
 	mux := http.NewServeMux()
 	for _, r := range s.routes(c) {
