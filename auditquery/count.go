@@ -180,6 +180,9 @@ func (l Log) leads(p sqlgen.Predicate) bool {
 		return indexed(p.Of)
 	case sqlgen.Null: // what is still on has an index of its own
 		return l.own(p.Of, disconnectTime.Name)
+	case sqlgen.Holds: // a network's addresses
+		within, ok := p.Of.(sqlgen.Call)
+		return ok && p.Want && within.Of == sqlgen.Within && indexed(within.Args[0])
 	case sqlgen.Match: // a trigram index
 		return indexed(p.Of)
 	case sqlgen.Or:
