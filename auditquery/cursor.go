@@ -82,25 +82,35 @@ func (c Cursors) Encode(of Scope, cursor Cursor) string {
 // Decode reads what Encode wrote for the same scope with the same key. The error is
 // a *CursorError: the text is something else.
 func (c Cursors) Decode(of Scope, text string) (Cursor, error) {
-	if len(text) != cursorEncoding.EncodedLen(cursorBytes) {
-		return Cursor{}, &CursorError{"is not a cursor"}
-	}
-	b, err := cursorEncoding.DecodeString(text)
-	if err != nil || len(b) != cursorBytes {
-		return Cursor{}, &CursorError{"is not a cursor"}
-	}
-	payload, signature := b[:payloadBytes], b[payloadBytes:]
-	if c.key == nil || !hmac.Equal(signature, c.sign(of, payload)) {
-		return Cursor{}, &CursorError{"is not a cursor of this search and caller"}
-	}
-	if payload[0] != cursorVersion {
-		return Cursor{}, &CursorError{"is a cursor of another version of the server"}
+	payload, err := c.verified("a cursor", text, payloadBytes, func(payload []byte) []byte { return c.sign(of, payload) })
+	if err != nil {
+		return Cursor{}, err
 	}
 	out := Cursor{Newer: payload[1] == 1}
 	out.From.Time = time.UnixMicro(int64(binary.BigEndian.Uint64(payload[2:]))).UTC()
 	out.Now = time.UnixMicro(int64(binary.BigEndian.Uint64(payload[10:]))).UTC()
 	copy(out.From.ID[:], payload[18:])
 	return out, nil
+}
+
+// verified is the payload, of so many bytes, of a text that this server has signed, as
+// what it is called. The error is a *CursorError.
+func (c Cursors) verified(what, text string, bytes int, sign func(payload []byte) []byte) ([]byte, error) {
+	if len(text) != cursorEncoding.EncodedLen(bytes+sha256.Size) {
+		return nil, &CursorError{"is not " + what}
+	}
+	b, err := cursorEncoding.DecodeString(text)
+	if err != nil || len(b) != bytes+sha256.Size {
+		return nil, &CursorError{"is not " + what}
+	}
+	payload, signature := b[:bytes], b[bytes:]
+	if c.key == nil || !hmac.Equal(signature, sign(payload)) {
+		return nil, &CursorError{"is not " + what + " of this search and caller"}
+	}
+	if payload[0] != cursorVersion {
+		return nil, &CursorError{"is " + what + " of another version of the server"}
+	}
+	return payload, nil
 }
 
 // sign binds the payload to the scope and to the order of rows.

@@ -85,19 +85,9 @@ func (c Cursors) EncodePosition(of Scope, p Position) string {
 // DecodePosition reads what EncodePosition wrote for the same scope with the same
 // key. The error is a *CursorError.
 func (c Cursors) DecodePosition(of Scope, text string) (Position, error) {
-	if len(text) != cursorEncoding.EncodedLen(positionBytes) {
-		return Position{}, &CursorError{"is not a position"}
-	}
-	b, err := cursorEncoding.DecodeString(text)
-	if err != nil || len(b) != positionBytes {
-		return Position{}, &CursorError{"is not a position"}
-	}
-	payload, signature := b[:positionPayload], b[positionPayload:]
-	if c.key == nil || !hmac.Equal(signature, c.signPosition(of, payload)) {
-		return Position{}, &CursorError{"is not a position of this search and caller"}
-	}
-	if payload[0] != cursorVersion {
-		return Position{}, &CursorError{"is a position of another version of the server"}
+	payload, err := c.verified("a position", text, positionPayload, func(payload []byte) []byte { return c.signPosition(of, payload) })
+	if err != nil {
+		return Position{}, err
 	}
 	p := Position{
 		Transaction: int64(binary.BigEndian.Uint64(payload[1:])),
