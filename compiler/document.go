@@ -45,7 +45,6 @@ func (d *document) derived(ref ast.Ref) *Param {
 
 // layout is what the documents of a resource have in common, whatever the input.
 type layout struct {
-	resource *Resource
 	paths    []ast.Ref // into the input, of what is read of it
 	unknowns []ast.Ref
 	names    map[string]bool
@@ -61,7 +60,7 @@ type leaf struct {
 }
 
 func newLayout(r *Resource, reads []ast.Ref) *layout {
-	l := &layout{resource: r, names: map[string]bool{baseName(r.Table): true}}
+	l := &layout{names: map[string]bool{baseName(r.Table): true}}
 	for _, ref := range reads {
 		l.paths = append(l.paths, ref[1:])
 	}

@@ -330,6 +330,6 @@ func interesting(r *compiler.Resource, columns string) string {
 
 // conformance is the text of a conformance file that shows the difference.
 func (r *runner) conformance(c checked, s *Smallest) string {
-	return fmt.Sprintf("TODO: say what it is (found with NULL as %s).\n-- policy.rego --\n%s-- data.json --\n%v\n-- input.json --\n%s\n-- want --\nexact\n",
+	return fmt.Sprintf("Say here what it is (found with NULL as %s).\n-- policy.rego --\n%s-- data.json --\n%v\n-- input.json --\n%s\n-- want --\nexact\n",
 		c.convention, s.Policy(), s.Data, marshal(s.Input))
 }

@@ -203,7 +203,6 @@ type Derivation struct {
 	direct directRules
 	isOurs []bool // of params: whether it is among those of direct
 	rest   interpreted
-	all    interpreted // where direct evaluation does not know better
 }
 
 // interpreted are rules that OPA evaluates.
@@ -215,7 +214,7 @@ type interpreted struct {
 
 // Derive is the evaluation of the rules at params.
 func (q *Query) Derive(params []ast.Ref) *Derivation {
-	d := &Derivation{query: q, params: params, all: q.interpret(params)}
+	d := &Derivation{query: q, params: params}
 	d.direct, d.isOurs = q.policy.direct.compile(params)
 	var rest []ast.Ref
 	for i, ref := range params {
@@ -262,7 +261,7 @@ func joinRefs(refs []ast.Ref) string {
 func (d *Derivation) Eval(ctx context.Context, input ast.Value) (out []ast.Value, err error) {
 	ours, err := d.direct.eval(ctx, input)
 	if err != nil {
-		return d.all.eval(ctx, input)
+		return d.query.interpret(d.params).eval(ctx, input)
 	}
 	rest, err := d.rest.eval(ctx, input)
 	if err != nil {

@@ -262,15 +262,21 @@ func (b *bodyCompiler) equal(x, y *ast.Term, next func() step) step {
 	})
 }
 
-// compared are the builtins that need no call.
-var compared = map[string]func(x, y *ast.Term) bool{
-	ast.Equal.Name:         func(x, y *ast.Term) bool { return x.Equal(y) },
-	ast.NotEqual.Name:      func(x, y *ast.Term) bool { return x.Value.Compare(y.Value) != 0 },
-	ast.LessThan.Name:      func(x, y *ast.Term) bool { return x.Value.Compare(y.Value) < 0 },
-	ast.LessThanEq.Name:    func(x, y *ast.Term) bool { return x.Value.Compare(y.Value) <= 0 },
-	ast.GreaterThan.Name:   func(x, y *ast.Term) bool { return x.Value.Compare(y.Value) > 0 },
-	ast.GreaterThanEq.Name: func(x, y *ast.Term) bool { return x.Value.Compare(y.Value) >= 0 },
-	ast.Member.Name:        memberOf,
+// comparison is a builtin that compares, and needs no call; nil for any other.
+func comparison(builtin string) func(x, y *ast.Term) bool {
+	switch builtin {
+	case ast.Equal.Name:
+		return (*ast.Term).Equal
+	case ast.NotEqual.Name:
+		return func(x, y *ast.Term) bool { return !x.Equal(y) }
+	case ast.Member.Name:
+		return memberOf
+	}
+	holds := orders[builtin]
+	if holds == nil {
+		return nil
+	}
+	return func(x, y *ast.Term) bool { return holds(x.Value.Compare(y.Value)) }
 }
 
 func memberOf(x, coll *ast.Term) bool {
@@ -303,7 +309,7 @@ func (b *bodyCompiler) call(terms []*ast.Term, next func() step) step {
 		b.mayStop = b.mayStop || own.Name == ast.InternalTemplateString.Name
 		arity = own.Decl.Arity()
 		value = func(_ *frame, args []*ast.Term) *ast.Term { return builtin(fn, args) }
-		if compare := compared[own.Name]; compare != nil && len(terms) == 3 {
+		if compare := comparison(own.Name); compare != nil && len(terms) == 3 {
 			x, y := b.term(terms[1]), b.term(terms[2])
 			then := next()
 			return func(f *frame) {

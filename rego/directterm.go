@@ -180,9 +180,9 @@ func (b *bodyCompiler) term(t *ast.Term) func(f *frame) *ast.Term {
 			return at
 		}
 	case *ast.Array:
-		return b.collection(t, collectTerms(v.Foreach), func(terms []*ast.Term) *ast.Term { return ast.ArrayTerm(terms...) })
+		return b.collection(t, collect(v), func(terms []*ast.Term) *ast.Term { return ast.ArrayTerm(terms...) })
 	case ast.Set:
-		return b.collection(t, collectTerms(v.Foreach), func(terms []*ast.Term) *ast.Term { return ast.SetTerm(terms...) })
+		return b.collection(t, v.Slice(), func(terms []*ast.Term) *ast.Term { return ast.SetTerm(terms...) })
 	case ast.Object:
 		var members []*ast.Term
 		v.Foreach(func(k, e *ast.Term) { members = append(members, k, e) })
@@ -204,12 +204,6 @@ func (b *bodyCompiler) terms(terms []*ast.Term) []func(f *frame) *ast.Term {
 	for i, t := range terms {
 		out[i] = b.term(t)
 	}
-	return out
-}
-
-func collectTerms(foreach func(func(*ast.Term))) []*ast.Term {
-	var out []*ast.Term
-	foreach(func(t *ast.Term) { out = append(out, t) })
 	return out
 }
 

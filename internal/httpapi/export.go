@@ -15,10 +15,11 @@ import (
 )
 
 const (
-	defaultMaxExports = 4 // each holds a connection to the database
-	exportsOfCaller   = 2
-	exportRetryAfter  = 10 // seconds
-	defaultCloseGrace = 10 * time.Second
+	defaultMaxExports    = 4 // each holds a connection to the database
+	exportsOfCaller      = 2
+	exportRetryAfter     = 10 // seconds
+	defaultCloseGrace    = 10 * time.Second
+	defaultExportTimeout = 6 * time.Hour
 
 	completeTrailer = "Export-Complete"
 	rowsTrailer     = "Export-Rows"

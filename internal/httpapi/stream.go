@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	defaultWriteTimeout  = 30 * time.Second
-	defaultExportTimeout = 6 * time.Hour
+	defaultWriteTimeout = 30 * time.Second
 	// streamBytes are written at once, and have a deadline of their own.
 	streamBytes = 64 << 10
 	// lastWrite is for a write that waits, or the end of the answer, when its context
