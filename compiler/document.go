@@ -24,7 +24,6 @@ type node struct {
 type document struct {
 	root     *node
 	known    ast.Value
-	unknowns []ast.Ref
 	names    map[string]bool // of the table and its columns
 	rules    []*Param        // that are parameters
 	asked    map[*Param]bool // of them, those whose value the translation reads
@@ -88,7 +87,7 @@ func newLayout(r *Resource, reads []ast.Ref) *layout {
 // at the references that are read: what the input says where a field or parameter
 // stands does not count. Other parts of the input below the root stay known.
 func (l *layout) document(input ast.Object) (*document, error) {
-	d := &document{names: l.names, unknowns: l.unknowns, rules: l.rules, asked: map[*Param]bool{}}
+	d := &document{names: l.names, rules: l.rules, asked: map[*Param]bool{}}
 	d.root = &node{known: pruned(input, l.paths)}
 	for _, leaf := range l.leaves {
 		own := *leaf.node // another leaf may stand inside

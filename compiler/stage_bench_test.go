@@ -58,7 +58,7 @@ func BenchmarkBind(b *testing.B) {
 				if err != nil {
 					return err
 				}
-				_, err = query.Partial(b.Context(), doc.known, doc.unknowns)
+				_, err = query.PartialOf(b.Context(), doc.known, plan.unknowns)
 				return err
 			})
 			run("template", func() error { _, err := plan.template(b.Context(), input); return err })

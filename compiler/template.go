@@ -27,6 +27,7 @@ type Plan struct {
 	ofInput   []ast.Ref       // of them: those that read nothing of what an object may say
 	reads     []ast.Ref       // of the input, that a template depends on, parameters among them
 	layout    *layout
+	unknowns  *rego.Unknowns
 	readsRoot bool // the policy reads the row's document
 	// constants is what is known of every row, at the first key of the resource's root.
 	constants *ast.Term
@@ -55,6 +56,7 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 	}
 	p.reads = query.InputReads(p.derived)
 	p.layout = newLayout(resource, p.reads)
+	p.unknowns = query.Unknowns(p.layout.unknowns)
 	empty := &node{}
 	if err := empty.placeFields(resource); err != nil {
 		return nil, err
@@ -152,7 +154,7 @@ func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error
 	if err := p.checkRoot(doc); err != nil {
 		return nil, err
 	}
-	residual, err := p.query.Partial(ctx, doc.known, doc.unknowns)
+	residual, err := p.query.PartialOf(ctx, doc.known, p.unknowns)
 	if err != nil {
 		return nil, evalError(err)
 	}

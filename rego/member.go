@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/types"
 )
@@ -26,23 +25,16 @@ var memberBuiltins = []*ast.Builtin{
 }
 
 // memberFunctions are the operator as OPA has it.
-func memberFunctions() []func(*rego.Rego) {
-	var out []func(*rego.Rego)
+var memberFunctions = map[string]*topdown.Builtin{}
+
+func init() {
 	for name, other := range memberNames {
-		own := topdown.GetBuiltin(name)
 		for _, b := range memberBuiltins {
 			if b.Name == other.String() {
-				out = append(out, rego.FunctionDyn(&rego.Function{Name: b.Name, Decl: b.Decl}, func(bctx rego.BuiltinContext, args []*ast.Term) (found *ast.Term, err error) {
-					err = own(bctx, args, func(t *ast.Term) error {
-						found = t
-						return nil
-					})
-					return found, err
-				}))
+				memberFunctions[b.Name] = &topdown.Builtin{Decl: b, Func: topdown.GetBuiltin(name)}
 			}
 		}
 	}
-	return out
 }
 
 // renameMember calls the operator by its other name, in place; not in some x in xs,

@@ -166,15 +166,6 @@ func (p *Policy) Constants() []ast.Value {
 	return out
 }
 
-// options are those of every query of the policy.
-func (p *Policy) options(c *ast.Compiler, body ast.Body) []func(*rego.Rego) {
-	return append(memberFunctions(),
-		rego.Compiler(c), rego.Store(p.store), rego.ParsedQuery(body),
-		rego.ShallowInlining(true), rego.PartialNamespace(p.namespace),
-		rego.PrintHook(discard{}),
-	)
-}
-
 // Reads reports whether the policy mentions a document at, above or below ref.
 func (p *Policy) Reads(ref ast.Ref) bool {
 	found := false
@@ -217,14 +208,14 @@ func (p *Policy) inputRefs(visit func(ast.Ref)) {
 type Query struct {
 	policy  *Policy
 	text    string
-	partial rego.PreparedPartialQuery
+	partial partialQuery
 	full    rego.PreparedEvalQuery
 
 	at        time.Time // of evaluation; the zero Time is whenever that is
 	negations []negation
 	functions []*ast.Term // that may have two values: unknown, so that they stay calls
 	refusals  []refusal
-	probes    map[string]rego.PreparedPartialQuery // by rule that may conflict
+	probes    map[string]partialQuery // by rule that may conflict
 }
 
 // Prepare prepares an entrypoint: a reference to a rule, such as
@@ -247,28 +238,26 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	}
 	body := ast.NewBody(ast.Equality.Expr(ast.NewTerm(ref), ast.BooleanTerm(true)))
 	q := &Query{policy: p, text: entrypoint}
-	if q.partial, err = rego.New(p.options(p.desugared, body)...).PrepareForPartial(ctx); err != nil {
+	if q.partial, err = p.open(body, p.store); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
-	if q.full, err = rego.New(p.options(p.source, body)...).PrepareForEval(ctx); err != nil {
+	full := rego.New(rego.Compiler(p.source), rego.Store(p.store), rego.ParsedQuery(body), rego.PrintHook(discard{}))
+	if q.full, err = full.PrepareForEval(ctx); err != nil {
 		return nil, fmt.Errorf("preparing %s: %w", entrypoint, err)
 	}
 	q.negations = p.negations()
 	q.functions = conflicting(p.desugared)
 	q.refusals = slices.Concat(q.indexedMembers(), p.indexes(), p.mocks(), p.rowKeys())
-	if err := q.probe(ctx, func(body ast.Body) []func(*rego.Rego) { return p.options(p.desugared, body) }); err != nil {
-		return nil, err
-	}
-	return q, nil
+	return q, q.probe(p.store)
 }
 
 // probe prepares the rules that may conflict below negations.
-func (q *Query) probe(ctx context.Context, options func(ast.Body) []func(*rego.Rego)) (err error) {
-	q.probes = map[string]rego.PreparedPartialQuery{}
+func (q *Query) probe(store storage.Store) (err error) {
+	q.probes = map[string]partialQuery{}
 	for _, n := range q.negations {
 		for _, rule := range n.rules {
 			body := ast.NewBody(ast.Equality.Expr(ast.NewTerm(rule), ast.VarTerm("value")))
-			if q.probes[rule.String()], err = rego.New(options(body)...).PrepareForPartial(ctx); err != nil {
+			if q.probes[rule.String()], err = q.policy.open(body, store); err != nil {
 				return fmt.Errorf("preparing %v: %w", rule, err)
 			}
 		}
@@ -345,48 +334,6 @@ func stopped(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("evaluating: OPA stopped: %v", r)
 	}
-}
-
-// Partial evaluates the query as far as it goes without the unknowns, which are
-// references into the input.
-func (q *Query) Partial(ctx context.Context, input ast.Value, unknowns []ast.Ref) (r *Residual, err error) {
-	defer stopped(&err)
-	if len(q.policy.with.exprs) > 0 {
-		unknowns = append(slices.Clone(unknowns), q.policy.with.at)
-	}
-	terms := make([]*ast.Term, len(unknowns))
-	for i, u := range unknowns {
-		terms[i] = ast.NewTerm(u)
-	}
-	terms = append(terms, q.functions...)
-	options := []rego.EvalOption{rego.EvalParsedInput(input), rego.EvalParsedUnknowns(terms), rego.EvalTime(q.Now())}
-	for _, r := range q.refusals {
-		if r.dependsOn(unknowns, input) {
-			return nil, r.err
-		}
-	}
-	for _, n := range q.negations {
-		if !n.dependsOn(unknowns) {
-			continue
-		}
-		if len(n.functions) > 0 {
-			return nil, n.functions[0]
-		}
-		for _, rule := range n.rules {
-			probe := q.probes[rule.String()]
-			if _, err := probe.Partial(ctx, options...); err != nil {
-				return nil, fmt.Errorf("partially evaluating %v: %w", rule, err)
-			}
-		}
-	}
-	pq, err := q.partial.Partial(ctx, options...)
-	if err == nil {
-		err = ctx.Err() // which partial evaluation drops inside a negation
-	}
-	if err != nil {
-		return nil, fmt.Errorf("partially evaluating %s: %w", q.text, err)
-	}
-	return newResidual(pq, q), nil
 }
 
 type discard struct{}

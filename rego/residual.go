@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 )
 
 // Residual is what remains of a query: it is true when one of its Queries is. They
@@ -24,20 +23,20 @@ type Residual struct {
 	rules  map[string][]*ast.Rule // by the constant part of their full reference
 }
 
-func newResidual(pq *rego.PartialQueries, query *Query) *Residual {
+func newResidual(queries []ast.Body, support []*ast.Module, query *Query) *Residual {
 	policy := query.policy
 	r := &Residual{
-		Queries: pq.Queries,
+		Queries: queries,
 		query:   query,
 		policy:  policy,
 		data:    policy.data,
 		root:    ast.DefaultRootRef.Append(ast.StringTerm(policy.namespace)),
 		rules:   map[string][]*ast.Rule{},
 	}
-	for i, q := range pq.Queries {
+	for i, q := range queries {
 		r.Queries[i] = restoredBody(q)
 	}
-	for _, m := range pq.Support {
+	for _, m := range support {
 		for _, rule := range m.Rules {
 			rule = renumber(restore(rule))
 			ref := m.Package.Path.Extend(rule.Head.Ref().GroundPrefix())

@@ -52,13 +52,6 @@ type refusal struct {
 	err    *UnfaithfulError
 }
 
-func (r refusal) dependsOn(unknowns []ast.Ref, input ast.Value) bool {
-	if r.array != nil && !leadsToArray(input, r.array[1:], r.keys) {
-		return false
-	}
-	return r.always || overlap(r.reads, unknowns)
-}
-
 // rowKeys are the object literals with keys that are no constants.
 func (p *Policy) rowKeys() []refusal {
 	var out []refusal

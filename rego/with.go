@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 )
 
@@ -283,20 +282,16 @@ func (r *Residual) PartialWith(ctx context.Context, m *Modified, input ast.Value
 	if !ok {
 		return nil, fmt.Errorf("data is no object, but %v", data)
 	}
-	store := rego.Store(inmem.NewFromObjectWithOpts(docs, inmem.OptRoundTripOnWrite(false)))
+	store := inmem.NewFromObjectWithOpts(docs, inmem.OptRoundTripOnWrite(false))
 	body := m.body.Copy()
 	nested := &Query{
 		policy: q.policy, text: body.String(),
 		negations: q.negations, functions: q.functions, refusals: q.refusals,
-		probes: map[string]rego.PreparedPartialQuery{},
 	}
-	options := func(body ast.Body) []func(*rego.Rego) {
-		return append(q.policy.options(q.policy.desugared, body), store)
-	}
-	if nested.partial, err = rego.New(options(body)...).PrepareForPartial(ctx); err != nil {
+	if nested.partial, err = q.policy.open(body, store); err != nil {
 		return nil, fmt.Errorf("preparing %v: %w", m.body, err)
 	}
-	if err := nested.probe(ctx, options); err != nil {
+	if err := nested.probe(store); err != nil {
 		return nil, err
 	}
 	if out, err = nested.Partial(ctx, input, unknowns); err != nil {
