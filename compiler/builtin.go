@@ -295,5 +295,5 @@ func isBuiltin(name string) (arity int, ok bool) {
 	if !ok {
 		return 0, false
 	}
-	return len(b.Decl.FuncArgs().Args), true
+	return b.Decl.Arity(), true
 }

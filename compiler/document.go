@@ -16,17 +16,18 @@ type node struct {
 	param    *Param
 	related  *related
 	computed value // by a modifier, of the row
+	made     value // of a field or parameter, once for all documents
 	children map[string]*node
 }
 
 // document is the input with the row's document in it: the tree of what is there,
 // the known part for OPA, and the references that are unknown.
 type document struct {
-	root     *node
-	known    ast.Value
-	names    map[string]bool // of the table and its columns
-	rules    []*Param        // that are parameters
-	asked    map[*Param]bool // of them, those whose value the translation reads
+	root  *node
+	known ast.Value
+	names map[string]bool // of the table and its columns
+	rules []*Param        // that are parameters
+	asked map[*Param]bool // of them, those whose value the translation reads
 }
 
 // isTaken reports whether the resource's table, or a column of it, has the name.

@@ -16,6 +16,40 @@ type found struct {
 	val value
 }
 
+// atHand is the value of a term that has one wherever it stands: of a constant, a
+// variable, or a place in the input.
+func (t *translator) atHand(term *ast.Term, e *env) (value, bool) {
+	switch v := term.Value.(type) {
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return knownValue(v), true
+	case ast.Var:
+		return e.get(v)
+	case ast.Ref:
+		if v[0].Value.Compare(ast.InputRootDocument.Value) != 0 {
+			return nil, false
+		}
+		if n := t.doc.root.at(v[1:]); n != nil {
+			return n.asValue(), true
+		}
+	}
+	return nil, false
+}
+
+// at is the node at keys that are constants, in an object of which some parts are not
+// known; nil where that is no node.
+func (n *node) at(keys ast.Ref) *node {
+	for _, key := range keys {
+		name, ok := key.Value.(ast.String)
+		if !ok || !n.isObject() {
+			return nil
+		}
+		if n = n.children[string(name)]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
 // eval is the value of a term.
 func (t *translator) eval(term *ast.Term, s solution) []found {
 	switch v := term.Value.(type) {
@@ -296,16 +330,25 @@ func (t *translator) path(keys ast.Ref, from []found) []found {
 // intoObject follows keys that are constants into an object of the input, which is most
 // of what references do. It returns the other keys, and where they begin.
 func intoObject(keys ast.Ref, from []found) (ast.Ref, []found) {
-	for len(keys) > 0 && len(from) == 1 && len(from[0].val) == 1 && from[0].val[0].when == sqlgen.Predicate(sqlgen.True) {
-		obj, isObject := from[0].val[0].op.(object)
-		key, isString := keys[0].Value.(ast.String)
-		if !isObject || !isString || obj.n.children[string(key)] == nil {
+	if len(keys) == 0 || len(from) != 1 || len(from[0].val) != 1 || from[0].val[0].when != sqlgen.Predicate(sqlgen.True) {
+		return keys, from
+	}
+	obj, ok := from[0].val[0].op.(object)
+	if !ok {
+		return keys, from
+	}
+	n, rest := obj.n, keys
+	for len(rest) > 0 {
+		next := n.at(rest[:1])
+		if next == nil {
 			break
 		}
-		from = []found{{from[0].solution, obj.n.children[string(key)].asValue()}}
-		keys = keys[1:]
+		n, rest = next, rest[1:]
 	}
-	return keys, from
+	if n == obj.n {
+		return keys, from
+	}
+	return rest, []found{{from[0].solution, n.asValue()}}
 }
 
 // valuesFromLoops reports whether it is an object with a value that a loop over the

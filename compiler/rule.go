@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 
@@ -19,10 +18,8 @@ const maxDepth = 500
 // rule the collection.
 func (t *translator) ruleValue(rules []*ast.Rule, args []value) value {
 	t.asked[rules[0]] = true
-	name := ""
 	if len(args) == 0 {
-		name = fmt.Sprintf("%p", rules[0])
-		if v, ok := t.memo[name]; ok {
+		if v, ok := t.memo[rules[0]]; ok {
 			return v
 		}
 	}
@@ -39,8 +36,8 @@ func (t *translator) ruleValue(rules []*ast.Rule, args []value) value {
 	t.depth--
 	t.spend(v)
 	t.expr, t.rule = outerExpr, outerRule
-	if name != "" {
-		t.memo[name] = v
+	if len(args) == 0 {
+		t.memo[rules[0]] = v
 	}
 	return v
 }
@@ -63,7 +60,7 @@ func (t *translator) completeRule(rules []*ast.Rule, args []value) value {
 		var v value
 		for _, s := range t.bodySolutions(r, args) {
 			for _, f := range t.eval(r.Head.Value, s) {
-				v = append(v, t.leave(f)...)
+				v = appended(v, t.leave(f))
 			}
 		}
 		if len(v) > 0 {
@@ -108,13 +105,13 @@ func (t *translator) bodySolutions(r *ast.Rule, args []value) []solution {
 		}
 		var next []solution
 		for _, s := range sols {
-			next = append(next, t.unifyValue(pattern, args[i], s)...)
+			next = appended(next, t.unifyValue(pattern, args[i], s))
 		}
 		sols = next
 	}
 	var out []solution
 	for _, s := range sols {
-		out = append(out, t.solve(r.Body, s)...)
+		out = appended(out, t.solve(r.Body, s))
 	}
 	return out
 }
@@ -222,28 +219,46 @@ func differ(a, b operand) sqlgen.Predicate {
 
 // merge joins the alternatives with the same known value.
 func merge(v value) value {
-	if len(v) < 2 {
+	first := func(i int) int { return slices.IndexFunc(v[:i], func(a alt) bool { return sameKnown(a.op, v[i].op) }) }
+	same := 1
+	for same < len(v) && first(same) < 0 {
+		same++
+	}
+	if same >= len(v) { // none
 		return v
 	}
-	at := map[string]int{}
 	var out value
-	var whens [][]sqlgen.Predicate
-	for _, a := range v {
-		if k, ok := a.op.(known); ok {
-			key := fmt.Sprintf("%d %v", rankOfValue(k.v), k.v)
-			if i, ok := at[key]; ok {
-				whens[i] = append(whens[i], a.when)
-				continue
+	for i, a := range v {
+		if first(i) >= 0 {
+			continue
+		}
+		if _, ok := a.op.(known); ok {
+			whens := []sqlgen.Predicate{a.when}
+			for _, b := range v[i+1:] {
+				if sameKnown(a.op, b.op) {
+					whens = append(whens, b.when)
+				}
 			}
-			at[key] = len(out)
+			a.when = disjunction(whens)
 		}
 		out = append(out, a)
-		whens = append(whens, []sqlgen.Predicate{a.when})
-	}
-	for i, when := range whens {
-		out[i].when = disjunction(when)
 	}
 	return out
+}
+
+// sameKnown reports whether two operands are known, and one value in one way of writing
+// it: 1 and 1.0 are two.
+func sameKnown(a, b operand) bool {
+	x, ok := a.(known)
+	y, alsoOk := b.(known)
+	if !ok || !alsoOk || x.v.Compare(y.v) != 0 {
+		return false
+	}
+	switch x.v.(type) {
+	case ast.Null, ast.Boolean, ast.String:
+		return true
+	}
+	return x.v.String() == y.v.String()
 }
 
 // partialRule is a rule that defines a set or an object.

@@ -82,6 +82,14 @@ func (s solution) and(p sqlgen.Predicate) []solution {
 	return []solution{s}
 }
 
+// appended is all of both, neither of which is used any more.
+func appended[S ~[]E, E any](a, b S) S {
+	if len(a) == 0 {
+		return b
+	}
+	return append(a, b...)
+}
+
 // enter is the solution for an element of one more collection.
 func (s solution) enter(in scope) solution {
 	s.scopes = append(slices.Clone(s.scopes), in)

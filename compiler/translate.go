@@ -22,10 +22,10 @@ type translator struct {
 	residual  *rego.Residual
 	doc       *document
 	now       time.Time
-	memo      map[string]value   // of rules without arguments
-	asked     map[*ast.Rule]bool // the first of the definitions
-	derived   map[*Param]value   // of rules that are parameters
-	vars      map[ast.Var]value  // of the expression with modifiers that the residual is of
+	memo      map[*ast.Rule]value // of rules without arguments, by the first of the definitions
+	asked     map[*ast.Rule]bool  // the first of the definitions
+	derived   map[*Param]value    // of rules that are parameters
+	vars      map[ast.Var]value   // of the expression with modifiers that the residual is of
 	depth     int
 	loops     int       // over collections of the row, so far
 	merged    int       // loops over collections whose elements may be equal, so far
@@ -47,7 +47,7 @@ func refuse(code Code, reason, hint string) {
 
 // translate is the condition under which one of the residual's queries is true.
 func translate(ctx context.Context, residual *rego.Residual, doc *document, now time.Time) (p sqlgen.Predicate, err error) {
-	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[string]value{}, asked: map[*ast.Rule]bool{}, derived: map[*Param]value{}}
+	t := &translator{ctx: ctx, residual: residual, doc: doc, now: now, memo: map[*ast.Rule]value{}, asked: map[*ast.Rule]bool{}, derived: map[*Param]value{}}
 	defer caught(&err, t.locate)
 	any := make([]sqlgen.Predicate, len(residual.Queries))
 	for i, q := range residual.Queries {
@@ -112,6 +112,9 @@ func (e *env) bind(name ast.Var, v value) *env { return &env{e, name, v} }
 // holds is the condition under which the body has a solution.
 func (t *translator) holds(body ast.Body, e *env) sqlgen.Predicate {
 	sols := t.solve(body, solution{when: sqlgen.True, env: e})
+	if len(sols) == 1 {
+		return sols[0].holds()
+	}
 	any := make([]sqlgen.Predicate, len(sols))
 	for i, s := range sols {
 		any[i] = s.holds()
@@ -198,7 +201,7 @@ func (t *translator) solve(body ast.Body, start solution) []solution {
 		var next []solution
 		for _, s := range sols {
 			t.alive()
-			next = append(next, t.step(expr, s)...)
+			next = appended(next, t.step(expr, s))
 			if len(next) > maxSolutions {
 				refuse(CodeExpression, fmt.Sprintf("it can be satisfied in more than %d ways", maxSolutions), "move the loop into a set that is known")
 			}
@@ -316,14 +319,20 @@ func (t *translator) step(expr *ast.Expr, s solution) []solution {
 
 // truthy: an expression that is a term is true where it is defined and not false.
 func (t *translator) truthy(term *ast.Term, s solution) []solution {
+	if v, ok := t.atHand(term, s.env); ok {
+		return s.and(isTruthy(v))
+	}
 	var out []solution
 	for _, f := range t.eval(term, s) {
-		out = append(out, f.and(isTruthy(f.val))...)
+		out = appended(out, f.and(isTruthy(f.val)))
 	}
 	return out
 }
 
 func isTruthy(v value) sqlgen.Predicate {
+	if len(v) == 1 {
+		return conjunction(v[0].when, operandTruthy(v[0].op))
+	}
 	any := make([]sqlgen.Predicate, len(v))
 	for i, a := range v {
 		any[i] = conjunction(a.when, operandTruthy(a.op))
@@ -355,9 +364,12 @@ func (t *translator) unify(a, b *ast.Term, s solution) []solution {
 	if t.free(a, s.env) {
 		refuse(CodeExpression, "neither side has a value", "")
 	}
+	if v, ok := t.atHand(a, s.env); ok {
+		return t.unifyValue(b, v, s)
+	}
 	var out []solution
 	for _, f := range t.eval(a, s) {
-		out = append(out, t.unifyValue(b, f.val, f.solution)...)
+		out = appended(out, t.unifyValue(b, f.val, f.solution))
 	}
 	return out
 }
@@ -387,9 +399,12 @@ func (t *translator) unifyValue(pattern *ast.Term, v value, s solution) []soluti
 	if t.free(pattern, s.env) {
 		return t.unifyPattern(pattern.Value, v, s)
 	}
+	if w, ok := t.atHand(pattern, s.env); ok {
+		return s.and(compareValues(sqlgen.EQ, v, w))
+	}
 	var out []solution
 	for _, f := range t.eval(pattern, s) {
-		out = append(out, f.and(compareValues(sqlgen.EQ, v, f.val))...)
+		out = appended(out, f.and(compareValues(sqlgen.EQ, v, f.val)))
 	}
 	return out
 }
@@ -437,10 +452,10 @@ func (t *translator) call(terms []*ast.Term, s solution) []solution {
 	for _, p := range parts {
 		for _, f := range t.unfold(found{p.solution, t.apply(terms[0], p.args)}) {
 			if len(terms) > arity+1 {
-				out = append(out, t.unifyValue(terms[arity+1], f.val, f.solution)...)
+				out = appended(out, t.unifyValue(terms[arity+1], f.val, f.solution))
 				continue
 			}
-			out = append(out, f.and(isTruthy(f.val))...)
+			out = appended(out, f.and(isTruthy(f.val)))
 		}
 	}
 	return out

@@ -84,18 +84,31 @@ func (untranslated) operand() {}
 func (tally) operand()        {}
 func (ruleSet) operand()      {}
 
-func knownValue(v ast.Value) value { return value{{sqlgen.True, known{v}}} }
+func knownValue(v ast.Value) value {
+	if b, ok := v.(ast.Boolean); ok { // most of them
+		if b {
+			return knownTrue
+		}
+		return knownFalse
+	}
+	return value{{sqlgen.True, known{v}}}
+}
+
+var (
+	knownTrue  = value{{sqlgen.True, known{ast.Boolean(true)}}}
+	knownFalse = value{{sqlgen.True, known{ast.Boolean(false)}}}
+)
 
 // truth is a boolean that is true exactly where p is.
 func truth(p sqlgen.Predicate) value {
-	return value{
-		{p, known{ast.Boolean(true)}},
-		{sqlgen.Not{Of: p}, known{ast.Boolean(false)}},
-	}
+	return value{{p, knownTrue[0].op}, {sqlgen.Not{Of: p}, knownFalse[0].op}}
 }
 
 // defined is the condition under which the value is not undefined.
 func (v value) defined() sqlgen.Predicate {
+	if len(v) == 1 {
+		return v[0].when
+	}
 	any := make(sqlgen.Or, len(v))
 	for i, a := range v {
 		any[i] = a.when
@@ -152,7 +165,7 @@ func paramType(t sqlgen.Type) sqlgen.Type {
 }
 
 func paramValue(p *Param) value {
-	e := sqlgen.Param{Name: p.Path.String(), Type: paramType(p.Type)}
+	e := sqlgen.Param{Name: p.name(), Type: paramType(p.Type)}
 	switch {
 	case p.Type.Array:
 		return value{{sqlgen.True, array{e}}}
@@ -163,8 +176,15 @@ func paramValue(p *Param) value {
 	}
 }
 
+// isObject reports whether the node is an object of which some parts are not known.
+func (n *node) isObject() bool {
+	return n.children != nil && n.field == nil && n.related == nil && n.param == nil && n.computed == nil
+}
+
 func (n *node) asValue() value {
 	switch {
+	case n.made != nil:
+		return n.made
 	case n.field != nil:
 		return fieldValue(n.field)
 	case n.related != nil:
@@ -295,24 +315,24 @@ func sameLeaf(a, b sqlgen.Expr) bool {
 }
 
 func disjunction(ps []sqlgen.Predicate) sqlgen.Predicate {
-	var out sqlgen.Or
+	some, last := 0, sqlgen.Predicate(sqlgen.False)
 	for _, p := range ps {
-		switch p {
-		case sqlgen.Predicate(sqlgen.False):
-		case sqlgen.Predicate(sqlgen.True):
+		if c, ok := p.(sqlgen.Const); !ok {
+			some, last = some+1, p
+		} else if c {
 			return sqlgen.True
-		default:
+		}
+	}
+	if some < 2 {
+		return last
+	}
+	out := make(sqlgen.Or, 0, some)
+	for _, p := range ps {
+		if _, ok := p.(sqlgen.Const); !ok {
 			out = append(out, p)
 		}
 	}
-	switch len(out) {
-	case 0:
-		return sqlgen.False
-	case 1:
-		return out[0]
-	default:
-		return out
-	}
+	return out
 }
 
 // rank is the place of a JSON type in Rego's order of all values.

@@ -68,7 +68,7 @@ func (t *translator) modifiedFor(m *rego.Modified, vars map[ast.Var]value, s sol
 		panic(interruption{err})
 	}
 	inner := &translator{
-		ctx: t.ctx, residual: residual, doc: doc, now: t.now, memo: map[string]value{}, asked: map[*ast.Rule]bool{}, derived: map[*Param]value{}, vars: vars,
+		ctx: t.ctx, residual: residual, doc: doc, now: t.now, memo: map[*ast.Rule]value{}, asked: map[*ast.Rule]bool{}, derived: map[*Param]value{}, vars: vars,
 		depth: t.depth + 1, loops: t.loops, modifieds: t.modifieds,
 	}
 	defer func() {
