@@ -3,6 +3,7 @@ package compiler
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -16,18 +17,23 @@ type node struct {
 	param    *Param
 	related  *related
 	computed value // by a modifier, of the row
-	made     value // of a field or parameter, once for all documents
+	// of a node that is the same in all documents
+	fixed    bool // whatever the input has in its place
+	made     value
+	whole    ast.Value
+	settled  bool // whole is its known part
 	children map[string]*node
 }
 
 // document is the input with the row's document in it: the tree of what is there,
 // the known part for OPA, and the references that are unknown.
 type document struct {
-	root  *node
-	known ast.Value
-	names map[string]bool // of the table and its columns
-	rules []*Param        // that are parameters
-	asked map[*Param]bool // of them, those whose value the translation reads
+	root   *node
+	known  ast.Value
+	names  map[string]bool  // of the table and its columns
+	rules  []*Param         // that are parameters
+	values map[*Param]value // of them, but for sets, which are looped over
+	asked  map[*Param]bool  // of them, those whose value the translation reads
 }
 
 // isTaken reports whether the resource's table, or a column of it, has the name.
@@ -45,11 +51,13 @@ func (d *document) derived(ref ast.Ref) *Param {
 
 // layout is what the documents of a resource have in common, whatever the input.
 type layout struct {
-	paths    []ast.Ref // into the input, of what is read of it
+	reads    *reading // of the input
 	unknowns []ast.Ref
 	names    map[string]bool
 	rules    []*Param
+	values   map[*Param]value
 	leaves   []leaf
+	base     *node // the leaves, over no input
 }
 
 // leaf is a node that lies over an input.
@@ -59,14 +67,22 @@ type leaf struct {
 	code Code // of the error where it can't
 }
 
-func newLayout(r *Resource, reads []ast.Ref) *layout {
-	l := &layout{names: map[string]bool{baseName(r.Table): true}}
+// newLayout is the layout for what is read of the input, and mentioned in any rule: what
+// is not need not be laid over it.
+func newLayout(r *Resource, reads []ast.Ref, mentioned func(ast.Ref) bool) (*layout, error) {
+	l := &layout{reads: &reading{}, names: map[string]bool{baseName(r.Table): true}, values: map[*Param]value{}, base: &node{}}
 	for _, ref := range reads {
-		l.paths = append(l.paths, ref[1:])
+		l.reads.add(ref[1:])
+	}
+	lay := func(ref ast.Ref, n *node, code Code) {
+		if mentioned(ref) {
+			n.fixed = true
+			l.leaves = append(l.leaves, leaf{ref, n, code})
+		}
 	}
 	for i := range r.Fields {
 		f := &r.Fields[i]
-		l.leaves = append(l.leaves, leaf{r.fieldRef(f), fieldNode(f, "", r.Table), CodeInput})
+		lay(r.fieldRef(f), fieldNode(f, "", r.Table), CodeInput)
 		if f.Const == nil {
 			l.names[f.Column.Name] = true
 			l.unknowns = append(l.unknowns, r.fieldRef(f))
@@ -79,25 +95,127 @@ func newLayout(r *Resource, reads []ast.Ref) *layout {
 			l.rules = append(l.rules, p)
 			continue
 		}
-		l.leaves = append(l.leaves, leaf{p.Path, &node{param: p}, CodeParam})
+		lay(p.Path, &node{param: p}, CodeParam)
 	}
-	return l
+	err := l.base.placeAll(l.leaves)
+	l.base.settle()
+	return l, err
+}
+
+// settle makes once what is the same for all documents.
+func (n *node) settle() {
+	for _, child := range n.children {
+		child.settle()
+	}
+	n.whole, n.settled = n.value(), true
+	if n.field != nil || n.param != nil {
+		n.made = n.asValue()
+	}
+}
+
+// reading is what is read of a value.
+type reading struct {
+	all    bool
+	inside map[string]*reading // by key
+}
+
+// add adds what stands at a path. One that goes on with a key that is no string reads
+// all that is before it.
+func (r *reading) add(path ast.Ref) {
+	for _, key := range path {
+		name, ok := key.Value.(ast.String)
+		if !ok {
+			break
+		}
+		if r.inside == nil {
+			r.inside = map[string]*reading{}
+		}
+		if r.inside[string(name)] == nil {
+			r.inside[string(name)] = &reading{}
+		}
+		r, path = r.inside[string(name)], path[1:]
+	}
+	r.all = true
+}
+
+// of is what is read of the value at a key; nil where nothing is.
+func (r *reading) of(key *ast.Term) *reading {
+	if r.all {
+		return r
+	}
+	name, ok := key.Value.(ast.String)
+	if !ok {
+		return nil
+	}
+	return r.inside[string(name)]
+}
+
+// cut is the part of a value that is read: more of it where a path goes into an array.
+func (r *reading) cut(v ast.Value) ast.Value {
+	obj, ok := v.(ast.Object)
+	if !ok || r.all {
+		return v
+	}
+	out := ast.NewObjectWithCapacity(len(r.inside))
+	obj.Foreach(func(k, v *ast.Term) {
+		switch inside := r.of(k); {
+		case inside == nil:
+		case inside.all:
+			out.Insert(k, v)
+		default:
+			out.Insert(k, ast.NewTerm(inside.cut(v.Value)))
+		}
+	})
+	return out
 }
 
 // document lays the resource's row document, and its parameters, over what an input has
 // at the references that are read: what the input says where a field or parameter
 // stands does not count. Other parts of the input below the root stay known.
 func (l *layout) document(input ast.Object) (*document, error) {
-	d := &document{names: l.names, rules: l.rules, asked: map[*Param]bool{}}
-	d.root = &node{known: pruned(input, l.paths)}
-	for _, leaf := range l.leaves {
-		own := *leaf.node // another leaf may stand inside
-		if err := d.root.place(leaf.ref, &own, leaf.code); err != nil {
+	d := &document{names: l.names, rules: l.rules, values: l.values, asked: map[*Param]bool{}}
+	var ok bool
+	if d.root, ok = l.base.over(input, l.reads); !ok {
+		d.root = &node{known: l.reads.cut(input)}
+		if err := d.root.placeAll(l.leaves); err != nil { // which says what is wrong
 			return nil, err
 		}
 	}
 	d.known = d.root.value()
 	return d, nil
+}
+
+// over is the node, over what is read of a value: itself where nothing of that counts. ok
+// is false where the value would have to be an object and is none.
+func (n *node) over(v ast.Value, r *reading) (out *node, ok bool) {
+	if n.fixed || r == nil {
+		return n, true
+	}
+	obj, ok := v.(ast.Object)
+	if !ok {
+		_, isNull := v.(ast.Null)
+		return n, isNull
+	}
+	if n.children == nil {
+		return &node{known: r.cut(v)}, true
+	}
+	out, ok = &node{children: maps.Clone(n.children)}, true
+	obj.Foreach(func(k, v *ast.Term) {
+		name, isString := k.Value.(ast.String)
+		inside := r.of(k)
+		if !isString || inside == nil {
+			return
+		}
+		child := n.children[string(name)]
+		if child == nil {
+			out.children[string(name)] = &node{known: inside.cut(v.Value)}
+			return
+		}
+		fits := true
+		out.children[string(name)], fits = child.over(v.Value, inside)
+		ok = ok && fits
+	})
+	return out, ok
 }
 
 // fieldRef is the reference to a field of the row's document.
@@ -128,33 +246,6 @@ func (r *Resource) unknowns() []ast.Ref {
 			out = append(out, r.fieldRef(f))
 		}
 	}
-	return out
-}
-
-// pruned is the part of v that stands at the paths.
-func pruned(v ast.Value, paths []ast.Ref) ast.Value {
-	obj, ok := v.(ast.Object)
-	if !ok {
-		return v // more than is read, where a path goes into an array
-	}
-	byKey := map[string][]ast.Ref{}
-	for _, p := range paths {
-		if len(p) == 0 {
-			return v
-		}
-		key, ok := p[0].Value.(ast.String)
-		if !ok {
-			return v
-		}
-		byKey[string(key)] = append(byKey[string(key)], p[1:])
-	}
-	out := ast.NewObject()
-	obj.Foreach(func(k, v *ast.Term) {
-		key, ok := k.Value.(ast.String)
-		if rest := byKey[string(key)]; ok && rest != nil {
-			out.Insert(k, ast.NewTerm(pruned(v.Value, rest)))
-		}
-	})
 	return out
 }
 
@@ -205,6 +296,17 @@ func toInput(input any) (ast.Object, error) {
 		}
 	}
 	return nil, &Error{Code: CodeInput, Reason: fmt.Sprintf("the input is no JSON value: %v", err)}
+}
+
+// placeAll lays leaves over the input, in their order: one may stand inside another.
+func (n *node) placeAll(leaves []leaf) error {
+	for _, leaf := range leaves {
+		own := *leaf.node
+		if err := n.place(leaf.ref, &own, leaf.code); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // placeFields lays the fields of a row's document over the input.
@@ -280,6 +382,9 @@ func checkNumbers(v any) error {
 
 // value is the known part of the node; nil where nothing is known.
 func (n *node) value() ast.Value {
+	if n.settled {
+		return n.whole
+	}
 	if n.children == nil {
 		return n.known
 	}

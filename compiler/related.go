@@ -112,7 +112,7 @@ func fieldNode(f *Field, table, outer string) *node {
 // rename gives another name to the tables of the fields in a tree.
 func (n *node) rename(table func(string) string) *node {
 	out := *n
-	out.made = nil
+	out.made, out.settled = nil, false
 	switch {
 	case n.children != nil:
 		out.children = make(map[string]*node, len(n.children))

@@ -55,7 +55,15 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 		}
 	}
 	p.reads = query.InputReads(p.derived)
-	p.layout = newLayout(resource, p.reads)
+	var err error
+	if p.layout, err = newLayout(resource, p.reads, query.Policy().Mentions); err != nil {
+		return nil, err
+	}
+	for _, param := range p.layout.rules {
+		if !param.Set {
+			p.layout.values[param] = whereDefined(param, paramValue(param), query.Policy())
+		}
+	}
 	p.unknowns = query.Unknowns(p.layout.unknowns)
 	empty := &node{}
 	if err := empty.placeFields(resource); err != nil {
@@ -423,6 +431,9 @@ func textElements(coll ast.Value) (texts []string, wrong ast.Value) {
 // derivedValue is what the policy sees of a rule that is a parameter.
 func (t *translator) derivedValue(p *Param) value {
 	v := paramValue(p)
+	if !p.Set && t.doc.values[p] != nil {
+		return t.doc.values[p]
+	}
 	if p.Set {
 		e := v[0].op.(array).e
 		over := t.over(e, false)
@@ -434,7 +445,12 @@ func (t *translator) derivedValue(p *Param) value {
 			kind: rankSet, t: t, param: e,
 		}}}
 	}
-	if t.residual.IsSet(p.Path) {
+	return whereDefined(p, v, t.residual.Policy())
+}
+
+// whereDefined is the value of a rule that is a parameter, where it has one.
+func whereDefined(p *Param, v value, policy *rego.Policy) value {
+	if policy.IsSet(p.Path) {
 		return v
 	}
 	defined := sqlgen.Param{Name: p.definedName(), Type: sqlgen.Type{Kind: sqlgen.KindBool}}

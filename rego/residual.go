@@ -51,6 +51,9 @@ func newResidual(queries []ast.Body, support []*ast.Module, query *Query) *Resid
 	return r
 }
 
+// Policy is what it is a residual of.
+func (r *Residual) Policy() *Policy { return r.policy }
+
 // Owns reports whether ref stands below the residual's own namespace: what it does
 // not own was left as it stands in the policy.
 func (r *Residual) Owns(ref ast.Ref) bool { return ref.HasPrefix(r.root) }

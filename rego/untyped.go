@@ -286,7 +286,12 @@ func (r *Residual) IsSet(ref ast.Ref) bool {
 	if r.Owns(ref) {
 		ref = ast.DefaultRootRef.Concat(ref[2:])
 	}
-	return slices.ContainsFunc(r.policy.desugared.GetRulesExact(ref), func(r *ast.Rule) bool {
+	return r.policy.IsSet(ref)
+}
+
+// IsSet reports whether ref is that of a partial set.
+func (p *Policy) IsSet(ref ast.Ref) bool {
+	return slices.ContainsFunc(p.desugared.GetRulesExact(ref), func(r *ast.Rule) bool {
 		return r.Head.RuleKind() == ast.MultiValue
 	})
 }
