@@ -178,6 +178,9 @@ const maxExponent = 1000
 // rational is a JSON number; ok is false for one beyond all that a column holds.
 func rational(n ast.Number) (*big.Rat, bool) {
 	s := string(n)
+	if i, err := strconv.ParseInt(s, 10, 64); err == nil && strconv.FormatInt(i, 10) == s { // most of them
+		return new(big.Rat).SetInt64(i), true
+	}
 	if len(s) > 4*maxExponent || !json.Valid([]byte(s)) { // big.Rat reads more: 1/2, 0x10
 		return nil, false
 	}

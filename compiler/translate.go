@@ -432,14 +432,23 @@ func (t *translator) call(terms []*ast.Term, s solution) []solution {
 		solution
 		args []value
 	}
-	parts := []partial{{s, nil}}
 	eval := t.eval
 	if ref, ok := terms[0].Value.(ast.Ref); ok {
 		if _, ok := isBuiltin(ref.String()); ok {
 			eval = func(arg *ast.Term, s solution) []found { return t.openAll(t.eval(arg, s)) }
 		}
 	}
-	for _, arg := range terms[1:min(arity+1, len(terms))] {
+	operands := terms[1:min(arity+1, len(terms))]
+	first := partial{s, make([]value, 0, len(operands))}
+	for _, arg := range operands {
+		v, ok := t.atHand(arg, s.env)
+		if !ok || (found{s, v}).hasRow() {
+			break
+		}
+		first.args = append(first.args, v)
+	}
+	parts := []partial{first}
+	for _, arg := range operands[len(first.args):] {
 		var next []partial
 		for _, p := range parts {
 			for _, f := range eval(arg, p.solution) {

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -223,6 +224,11 @@ func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
 	if size < 2 {
 		return only
 	}
+	if len(ps) == 2 {
+		if whole := holdsOther(ps[0], ps[1]); whole != nil {
+			return whole
+		}
+	}
 	terms := terms{make(sqlgen.And, 0, size)}
 	for _, p := range ps {
 		switch q := p.(type) {
@@ -243,6 +249,38 @@ func conjunction(ps ...sqlgen.Predicate) sqlgen.Predicate {
 		return terms.of[0]
 	}
 	return terms.of
+}
+
+// holdsOther is one of two conditions that has the terms of the other, too, in their
+// order; nil where neither has.
+func holdsOther(a, b sqlgen.Predicate) sqlgen.Predicate {
+	x, isAndX := a.(sqlgen.And)
+	y, isAndY := b.(sqlgen.And)
+	switch {
+	case len(x) > maxLookedAt || len(y) > maxLookedAt:
+	case isAndX && isAndY:
+		if !slices.ContainsFunc(y, func(q sqlgen.Predicate) bool { return !hasTerm(x, q) }) {
+			return a
+		}
+		if len(x) <= len(y) && slices.EqualFunc(x, y[:len(x)], identical) {
+			return b
+		}
+	case isAndX:
+		if hasTerm(x, b) {
+			return a
+		}
+	case isAndY:
+		if len(y) > 0 && identical(a, y[0]) {
+			return b
+		}
+	case identical(a, b):
+		return a
+	}
+	return nil
+}
+
+func hasTerm(all sqlgen.And, p sqlgen.Predicate) bool {
+	return slices.ContainsFunc(all, func(q sqlgen.Predicate) bool { return identical(p, q) })
 }
 
 // terms are those of a conjunction.

@@ -36,16 +36,19 @@ func newResidual(queries []ast.Body, support []*ast.Module, query *Query) *Resid
 	for i, q := range queries {
 		r.Queries[i] = restoredBody(q)
 	}
+	name := ""
 	for _, m := range support {
-		for _, rule := range m.Rules {
-			rule = renumber(restore(rule))
-			ref := m.Package.Path.Extend(rule.Head.Ref().GroundPrefix())
-			ref[len(m.Package.Path)] = ast.StringTerm(string(rule.Head.Ref()[0].Value.(ast.Var)))
-			name := ref.String()
-			if r.rules[name] == nil {
-				r.refs = append(r.refs, ref)
+		for i, rule := range m.Rules { // sorted, and nobody else's
+			head := rule.Head.Ref().GroundPrefix()
+			if i == 0 || !head.Equal(m.Rules[i-1].Head.Ref().GroundPrefix()) {
+				ref := m.Package.Path.Extend(head)
+				ref[len(m.Package.Path)] = ast.StringTerm(string(head[0].Value.(ast.Var)))
+				name = ref.String()
+				if r.rules[name] == nil {
+					r.refs = append(r.refs, ref)
+				}
 			}
-			r.rules[name] = append(r.rules[name], rule)
+			r.rules[name] = append(r.rules[name], renumber(restore(rule)))
 		}
 	}
 	return r
