@@ -199,21 +199,32 @@ func (n *node) over(v ast.Value, r *reading) (out *node, ok bool) {
 	if n.children == nil {
 		return &node{known: r.cut(v)}, true
 	}
-	out, ok = &node{children: maps.Clone(n.children)}, true
+	whole := ast.NewObjectWithCapacity(obj.Len() + 1)
+	if constants, ok := n.whole.(ast.Object); ok {
+		constants.Foreach(whole.Insert)
+	}
+	out, ok = &node{children: maps.Clone(n.children), whole: whole, settled: true}, true
 	obj.Foreach(func(k, v *ast.Term) {
 		name, isString := k.Value.(ast.String)
 		inside := r.of(k)
 		if !isString || inside == nil {
 			return
 		}
-		child := n.children[string(name)]
-		if child == nil {
-			out.children[string(name)] = &node{known: inside.cut(v.Value)}
+		laid := n.children[string(name)]
+		if laid == nil {
+			if !inside.all {
+				v = ast.NewTerm(inside.cut(v.Value))
+			}
+			out.children[string(name)] = &node{known: v.Value}
+			whole.Insert(k, v)
 			return
 		}
-		fits := true
-		out.children[string(name)], fits = child.over(v.Value, inside)
+		over, fits := laid.over(v.Value, inside)
 		ok = ok && fits
+		if over != laid {
+			out.children[string(name)] = over
+			whole.Insert(k, ast.NewTerm(over.value()))
+		}
 	})
 	return out, ok
 }
