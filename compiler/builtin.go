@@ -110,7 +110,7 @@ func (t *translator) callBuiltin(name string, args []value) value {
 			refuse(CodeBuiltin, name+" of what many fields make that may be NULL", "call fewer functions, one in the other, or show NULL as null")
 		}
 	}
-	combine(args, nil, sqlgen.True, func(ops []operand, when sqlgen.Predicate) {
+	combine(args, make([]operand, 0, len(args)), sqlgen.True, func(ops []operand, when sqlgen.Predicate) {
 		out = append(out, t.applyBuiltin(name, ops).under(when)...)
 	})
 	return merge(out)
@@ -122,9 +122,13 @@ func combine(args []value, ops []operand, when sqlgen.Predicate, visit func([]op
 		visit(ops, when)
 		return
 	}
-	for _, a := range args[0] {
+	for i, a := range args[0] {
 		if both := conjunction(when, a.when); both != sqlgen.Predicate(sqlgen.False) {
-			combine(args[1:], append(ops[:len(ops):len(ops)], a.op), both, visit)
+			own := ops
+			if i < len(args[0])-1 { // whoever is called keeps what it gets
+				own = ops[:len(ops):len(ops)]
+			}
+			combine(args[1:], append(own, a.op), both, visit)
 		}
 	}
 }

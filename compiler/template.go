@@ -430,10 +430,10 @@ func textElements(coll ast.Value) (texts []string, wrong ast.Value) {
 
 // derivedValue is what the policy sees of a rule that is a parameter.
 func (t *translator) derivedValue(p *Param) value {
-	v := paramValue(p)
-	if !p.Set && t.doc.values[p] != nil {
-		return t.doc.values[p]
+	if v, ok := t.doc.values[p]; ok {
+		return v
 	}
+	v := paramValue(p)
 	if p.Set {
 		e := v[0].op.(array).e
 		over := t.over(e, false)
