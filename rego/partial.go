@@ -3,6 +3,7 @@ package rego
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
@@ -65,7 +66,7 @@ type Unknowns struct {
 func (q *Query) Unknowns(refs []ast.Ref) *Unknowns {
 	u := &Unknowns{}
 	for _, ref := range refs {
-		if q.mayMention(ref) {
+		if !ref.HasPrefix(ast.InputRootRef) || q.policy.Mentions(ref) {
 			u.terms = append(u.terms, ast.NewTerm(ref))
 		}
 	}
@@ -93,29 +94,33 @@ func (q *Query) Unknowns(refs []ast.Ref) *Unknowns {
 	return u
 }
 
-// mayMention reports whether an unknown is other than a part of the input that the
-// policy does not mention.
-func (q *Query) mayMention(ref ast.Ref) bool {
-	return !ref.HasPrefix(ast.InputRootRef) || q.policy.Mentions(ref)
+// Mentions reports whether the policy mentions a part of the input at, above or below
+// ref, or the input as a whole, in any rule.
+func (p *Policy) Mentions(ref ast.Ref) bool {
+	return slices.ContainsFunc(p.mentioned, func(static ast.Ref) bool { return static.HasPrefix(ref) || ref.HasPrefix(static) })
 }
 
-// Mentions reports whether the policy mentions a part of the input at, above or below
-// ref, or the input as a whole.
-func (p *Policy) Mentions(ref ast.Ref) bool {
-	found := false
-	for _, m := range p.source.Modules {
+// mentions are the references to the input in modules, up to their first part that is
+// not a constant.
+func mentions(modules map[string]*ast.Module) []ast.Ref {
+	var out []ast.Ref
+	add := func(ref ast.Ref) {
+		if ref.HasPrefix(ast.InputRootRef) && !slices.ContainsFunc(out, func(have ast.Ref) bool { return have.Equal(ref) }) {
+			out = append(out, ref)
+		}
+	}
+	for _, m := range modules {
 		ast.WalkTerms(m, func(t *ast.Term) bool {
 			switch v := t.Value.(type) {
 			case ast.Var:
-				found = found || t.Equal(ast.InputRootDocument)
+				add(ast.Ref{t})
 			case ast.Ref:
-				static := v.ConstantPrefix()
-				found = found || len(static) > 0 && (static.HasPrefix(ref) || ref.HasPrefix(static))
+				add(v.ConstantPrefix())
 			}
-			return found
+			return false
 		})
 	}
-	return found
+	return out
 }
 
 // Partial evaluates the query as far as it goes without the unknowns, which are

@@ -30,6 +30,7 @@ type Policy struct {
 	namespace string       // of the rules of a residual, below data
 	with      *modifiers   // expressions that partial evaluation does not see
 	direct    *direct
+	mentioned []ast.Ref // into the input
 }
 
 // Load reads and compiles policies. Errors of the policies' text are OPA's
@@ -80,6 +81,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	}
 	p.nested = nestedKeys(p.desugared)
 	p.direct = newDirect(p)
+	p.mentioned = mentions(p.source.Modules)
 	return p, nil
 }
 
