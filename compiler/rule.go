@@ -219,46 +219,54 @@ func differ(a, b operand) sqlgen.Predicate {
 
 // merge joins the alternatives with the same known value.
 func merge(v value) value {
-	first := func(i int) int { return slices.IndexFunc(v[:i], func(a alt) bool { return sameKnown(a.op, v[i].op) }) }
-	same := 1
-	for same < len(v) && first(same) < 0 {
-		same++
-	}
-	if same >= len(v) { // none
+	if len(v) < 2 {
 		return v
 	}
-	var out value
+	at := map[writing]int{}
+	var out value // nil while it would be the same
+	joined := map[int][]sqlgen.Predicate{}
 	for i, a := range v {
-		if first(i) >= 0 {
-			continue
-		}
-		if _, ok := a.op.(known); ok {
-			whens := []sqlgen.Predicate{a.when}
-			for _, b := range v[i+1:] {
-				if sameKnown(a.op, b.op) {
-					whens = append(whens, b.when)
+		if k, ok := a.op.(known); ok {
+			w := writingOf(k.v)
+			if j, ok := at[w]; ok {
+				if out == nil {
+					out = slices.Clone(v[:i])
 				}
+				if joined[j] == nil {
+					joined[j] = []sqlgen.Predicate{out[j].when}
+				}
+				joined[j] = append(joined[j], a.when)
+				continue
 			}
-			a.when = disjunction(whens)
+			at[w] = i
+			if out != nil {
+				at[w] = len(out)
+			}
 		}
-		out = append(out, a)
+		if out != nil {
+			out = append(out, a)
+		}
+	}
+	if out == nil {
+		return v
+	}
+	for j, whens := range joined {
+		out[j].when = disjunction(whens)
 	}
 	return out
 }
 
-// sameKnown reports whether two operands are known, and one value in one way of writing
-// it: 1 and 1.0 are two.
-func sameKnown(a, b operand) bool {
-	x, ok := a.(known)
-	y, alsoOk := b.(known)
-	if !ok || !alsoOk || x.v.Compare(y.v) != 0 {
-		return false
+// writing is a value in one way of writing it: 1 and 1.0 are two.
+type writing struct {
+	rank rank
+	text string
+}
+
+func writingOf(v ast.Value) writing {
+	if s, ok := v.(ast.String); ok {
+		return writing{rankString, string(s)}
 	}
-	switch x.v.(type) {
-	case ast.Null, ast.Boolean, ast.String:
-		return true
-	}
-	return x.v.String() == y.v.String()
+	return writing{rankOfValue(v), v.String()}
 }
 
 // partialRule is a rule that defines a set or an object.

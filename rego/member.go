@@ -98,7 +98,10 @@ func restoredBody(body ast.Body) ast.Body {
 
 func restoredExpr(e *ast.Expr) *ast.Expr {
 	terms, isCall := e.Terms.([]*ast.Term)
+	term, isTerm := e.Terms.(*ast.Term)
 	switch {
+	case isTerm && len(e.With) == 0 && !holdsOurs(term):
+		return e
 	case !isCall || len(e.With) > 0 || slices.ContainsFunc(terms[1:], holdsOurs):
 		if hasOurs(e) {
 			e = e.Copy()

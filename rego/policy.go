@@ -250,7 +250,10 @@ func (p *Policy) Prepare(ctx context.Context, entrypoint string) (*Query, error)
 	q.negations = p.negations()
 	q.functions = conflicting(p.desugared)
 	q.refusals = slices.Concat(q.indexedMembers(), p.indexes(), p.mocks(), p.rowKeys())
-	return q, q.probe(p.store)
+	if err := q.probe(p.store); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // probe prepares the rules that may conflict below negations.
