@@ -91,5 +91,8 @@ var auditIndexes = map[string]bool{
 	"build_reason": true, "request_id": true, "ip": true,
 }
 
+// auditIndexesBehind are the columns that have one behind the organization, too.
+var auditIndexesBehind = map[string]bool{"resource_type": true, "action": true}
+
 // auditText is the target and the acting user's name.
 var auditText = words{log: "audit_logs", users: []sqlgen.Column{userID}}

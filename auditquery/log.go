@@ -3,15 +3,16 @@ package auditquery
 // Log is where a log is kept: its table, whose rows are ordered by a time and
 // their id, newest first. It is made by [AuditLogs] or [ConnectionLogs].
 type Log struct {
-	name    string // what conditions on its rows call the table
-	table   string // what is written after FROM
-	time    string // the column that orders it
-	indexes map[string]bool
+	name    string          // what conditions on its rows call the table
+	table   string          // what is written after FROM
+	time    string          // the column that orders it
+	indexes map[string]bool // columns that lead an index
+	behind  map[string]bool // columns that have an index behind the organization
 }
 
 // AuditLogs is the log that [ParseAudit] searches.
 func AuditLogs() Log {
-	return Log{name: "audit_logs", table: "audit_logs", time: "time", indexes: auditIndexes}
+	return Log{name: "audit_logs", table: "audit_logs", time: "time", indexes: auditIndexes, behind: auditIndexesBehind}
 }
 
 // ConnectionLogs is the log that [ParseConnections] searches.

@@ -18,13 +18,28 @@ type Shape struct {
 	Tested bool
 	// Served is what [Served] says.
 	Served bool
+	// Sorted: an index finds the rows and has all of their keys, though not in the
+	// log's order. The planner may then sort keys without reading a row, and for rows
+	// would rather walk the log by time.
+	Sorted bool
 }
 
 // ShapeOf is the shape of a search's pages.
 func ShapeOf(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) Shape {
 	filter := both(authorized, search)
-	_, several, _, tested := of.split(filter)
-	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search)}
+	ids, several, _, tested := of.split(filter)
+	sorted := ids == nil && len(tested) == 1 && of.leads(tested[0]) && within(tested[0])
+	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search), Sorted: sorted}
+}
+
+// within reports whether the condition is that an address is in a network.
+func within(p sqlgen.Predicate) bool {
+	holds, ok := p.(sqlgen.Holds)
+	if !ok || !holds.Want {
+		return false
+	}
+	call, ok := holds.Of.(sqlgen.Call)
+	return ok && call.Of == sqlgen.Within
 }
 
 // split takes the conditions apart: the organizations that rows are in, the ranges

@@ -111,6 +111,11 @@ func TestShapeOf(t *testing.T) {
 		{two, "action:login", auditquery.Shape{Several: true, Tested: true, Served: true}},
 		{two, "organization:Acme -action:login", auditquery.Shape{Tested: true}},
 		{sqlgen.Never(), "-action:login", auditquery.Shape{Served: true}},
+		{sqlgen.Always(), "ip:10.20.7.0/24 date_from:2026-04-01", auditquery.Shape{Tested: true, Served: true, Sorted: true}},
+		{sqlgen.Always(), "ip:10.20.7.1", auditquery.Shape{Tested: true, Served: true}},
+		{sqlgen.Always(), "-ip:10.20.7.0/24", auditquery.Shape{Tested: true}},
+		{sqlgen.Always(), "ip:10.20.7.0/24 -action:login", auditquery.Shape{Tested: true, Served: true}},
+		{one, "ip:10.20.7.0/24", auditquery.Shape{Tested: true, Served: true}},
 	} {
 		require.Equal(t, c.want, auditquery.ShapeOf(auditquery.AuditLogs(), c.authorized, parse(t, c.q).Predicate(resolved)), c.q)
 	}

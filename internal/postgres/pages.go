@@ -87,6 +87,8 @@ func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter,
 	switch {
 	case shape.Several && !(shape.Tested && shape.Served):
 		text, args, ok = auditquery.Newest(s.log, authorized, search, page, newestRows, 1)
+	case shape.Sorted:
+		return s.statement(authorized, search, page)
 	case page.Offset <= 0:
 		text, args, ok = auditquery.Rows(s.log, authorized, search, page, 1)
 	case shape.Tested:
