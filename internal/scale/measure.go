@@ -56,7 +56,12 @@ func (d *Database) Measure(ctx context.Context, limits Limits, only func(subject
 		return nil, err
 	}
 	defer pool.Close()
-	m := &measurement{pool, s, limits}
+	patient, err := capped(ctx, d.pool, limits.FixedCap)
+	if err != nil {
+		return nil, err
+	}
+	defer patient.Close()
+	m := &measurement{pool, patient, s, limits}
 	result := &Result{Rows: d.rows, At: time.Now().UTC(), Load: load(), Cap: milliseconds(limits.Cap)}
 	for i, who := range d.Subjects {
 		filter, subject, err := s.filter(ctx, who)
@@ -89,9 +94,9 @@ func (d *Database) Measure(ctx context.Context, limits Limits, only func(subject
 }
 
 type measurement struct {
-	pool   *pgxpool.Pool
-	server *server
-	limits Limits
+	pool, patient *pgxpool.Pool // the patient one is for fixed conditions
+	server        *server
+	limits        Limits
 }
 
 // The groups of ways, each with list and count.
@@ -203,7 +208,7 @@ func (m *measurement) looked(ctx context.Context, in querier, s statement) (floa
 // fixed asks once: what it takes is told by the plan that PostgreSQL explains.
 func (m *measurement) fixed(ctx context.Context, s statement) (Figure, error) {
 	start := time.Now()
-	n, err := looked(ctx, m.pool, s)
+	n, err := looked(ctx, m.patient, s)
 	f := Figure{Median: milliseconds(time.Since(start)), Times: 1, Looked: n}
 	f.High = f.Median
 	if stopped(err) {

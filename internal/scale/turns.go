@@ -10,6 +10,8 @@ import (
 type Limits struct {
 	// Cap is how long a statement may take: then it is stopped.
 	Cap time.Duration
+	// FixedCap is the same for the statement with fixed conditions, which is asked once.
+	FixedCap time.Duration
 	// Budget is how long a way is measured for.
 	Budget time.Duration
 	// Times is how many times at most.

@@ -39,6 +39,7 @@ func main() {
 	flag.StringVar(&o.subject, "subject", "", "only subjects whose name contains it")
 	flag.StringVar(&o.only, "search", "", "only searches whose name contains it")
 	flag.DurationVar(&o.limits.Cap, "cap", 10*time.Second, "how long a statement may take")
+	flag.DurationVar(&o.limits.FixedCap, "fixed-cap", 20*time.Second, "how long the statement with fixed conditions may take")
 	flag.DurationVar(&o.limits.Budget, "budget", 300*time.Millisecond, "how long each way is measured for")
 	flag.IntVar(&o.limits.Times, "times", 100, "how many times at most")
 	flag.DurationVar(&o.endpoint, "endpoint", 10*time.Second, "how long the endpoint is asked by each subject; 0 is not at all")
