@@ -2,6 +2,7 @@ package auditquery
 
 import (
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -35,11 +36,11 @@ func CappedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, cap 
 		s.write("SELECT", of.from(), " WHERE organization_id = o.id")
 		s.and(rest)
 		s.write(" LIMIT ", most, ") AS of_one")
-	} else if len(ids) > 1 && len(ids) < manyOrganizations && of.inOrganization(tested) {
+	} else if len(ids) > 1 && len(ids) < manyOrganizations && of.joins(tested) {
 		// Joined, PostgreSQL does not estimate each of them in each partition, and takes
 		// the organizations one by one until there are enough.
 		_, rest := of.organizations(filter)
-		s.write(of.from(), " JOIN unnest(", s.bind(ids), "::uuid[]) AS asked(organization) ON organization_id = organization")
+		s.write(" FROM unnest(", s.bind(ids), "::uuid[]) AS asked(organization) JOIN ", of.named(), " ON organization_id = organization")
 		s.where(rest)
 	} else {
 		s.write(of.from())
@@ -169,17 +170,29 @@ func Served(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) bool {
 	return !tested
 }
 
-// inOrganization reports whether the rows of an organization that satisfy the
-// conditions are found by its own indexes as well as by any other: none of the
-// conditions leads an index, or they do so behind the organization, too.
-func (l Log) inOrganization(tested sqlgen.And) bool {
+// joins reports whether organizations are better joined than asked for as an array:
+// where no other index is narrower than their own, or it is the one of texts, which
+// PostgreSQL would combine with all rows of theirs.
+func (l Log) joins(tested sqlgen.And) bool {
+	behind := 0
 	for _, term := range tested {
-		c, ok := term.(sqlgen.Compare)
-		if behind := ok && c.Op == sqlgen.EQ && l.ownIndexed(c.L, l.behind); !behind && l.leads(term) {
+		switch c, ok := term.(sqlgen.Compare); {
+		case ok && c.Op == sqlgen.EQ && l.ownIndexed(c.L, l.behind):
+			behind++
+		case l.leads(term) && !matches(term):
 			return false
 		}
 	}
-	return true
+	return behind <= 1 // of two the indexes are combined
+}
+
+// matches reports whether the condition is that of a text.
+func matches(p sqlgen.Predicate) bool {
+	if either, ok := p.(sqlgen.Or); ok {
+		return slices.ContainsFunc(either, matches)
+	}
+	_, ok := p.(sqlgen.Match)
+	return ok
 }
 
 // ownIndexed reports whether the expression is a column of the log that is among those.

@@ -28,11 +28,13 @@ func (l Log) In(table string) Log {
 }
 
 // from names the table as conditions do.
-func (l Log) from() string {
+func (l Log) from() string { return " FROM " + l.named() }
+
+func (l Log) named() string {
 	if l.table == l.name {
-		return " FROM " + l.name
+		return l.name
 	}
-	return " FROM " + l.table + " AS " + l.name
+	return l.table + " AS " + l.name
 }
 
 // order is newest first, or oldest first, of the columns of a table by its alias

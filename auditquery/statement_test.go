@@ -43,7 +43,7 @@ func requirePlaceholders(t testing.TB, text string, start, n int) {
 func TestStatements(t *testing.T) {
 	const (
 		order  = " ORDER BY time DESC, id DESC"
-		joined = " JOIN unnest($1::uuid[]) AS asked(organization) ON organization_id = organization"
+		joined = " FROM unnest($1::uuid[]) AS asked(organization) JOIN audit_logs ON organization_id = organization"
 		web    = "(resource_target ILIKE $%[1]d OR EXISTS (SELECT FROM users WHERE users.id = audit_logs.user_id AND users.username ILIKE $%[1]d))"
 	)
 	one, both := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
@@ -81,7 +81,7 @@ func TestStatements(t *testing.T) {
 				"SELECT id, time FROM audit_logs WHERE organization_id = o.id" + order + " LIMIT $2" +
 				") AS k ORDER BY k.time DESC, k.id DESC LIMIT $3 OFFSET $4",
 			keysArgs: []any{ids(0x11, 0x12), int64(75), int64(25), int64(50)},
-			count:    "SELECT count(*) FROM (SELECT 1 FROM audit_logs" + joined + " LIMIT 2001) AS capped", countArgs: []any{ids(0x11, 0x12)},
+			count:    "SELECT count(*) FROM (SELECT 1" + joined + " LIMIT 2001) AS capped", countArgs: []any{ids(0x11, 0x12)},
 		},
 		{
 			name: "many organizations", authorized: inOrganizations(many...), q: "action:login", page: auditquery.Page{Limit: 25},
@@ -113,7 +113,7 @@ func TestStatements(t *testing.T) {
 			page:      auditquery.Page{Limit: 25},
 			keys:      "SELECT id, time FROM audit_logs WHERE organization_id = ANY($1) AND resource_type <> $2 AND action = $3" + order + " LIMIT $4",
 			keysArgs:  []any{ids(0x11, 0x12), "template", "login", int64(25)},
-			count:     "SELECT count(*) FROM (SELECT 1 FROM audit_logs" + joined + " WHERE resource_type <> $2 AND action = $3 LIMIT 2001) AS capped",
+			count:     "SELECT count(*) FROM (SELECT 1" + joined + " WHERE resource_type <> $2 AND action = $3 LIMIT 2001) AS capped",
 			countArgs: []any{ids(0x11, 0x12), "template", "login"},
 		},
 		{
@@ -134,13 +134,13 @@ func TestStatements(t *testing.T) {
 				"SELECT id, time FROM audit_logs WHERE organization_id = o.id" + order + " LIMIT $2" +
 				") AS k ORDER BY k.time DESC, k.id DESC LIMIT $3",
 			keysArgs: []any{ids(0x12, 0x13), int64(1), int64(1)},
-			count:    "SELECT count(*) FROM (SELECT 1 FROM audit_logs" + joined + " LIMIT 2001) AS capped", countArgs: []any{ids(0x12, 0x13)},
+			count:    "SELECT count(*) FROM (SELECT 1" + joined + " LIMIT 2001) AS capped", countArgs: []any{ids(0x12, 0x13)},
 		},
 		{
 			name: "too deep for each organization", authorized: both, page: auditquery.Page{Limit: 25, Offset: 6_000_000},
 			keys:     "SELECT id, time FROM audit_logs WHERE organization_id = ANY($1)" + order + " LIMIT $2 OFFSET $3",
 			keysArgs: []any{ids(0x11, 0x12), int64(25), int64(6_000_000)},
-			count:    "SELECT count(*) FROM (SELECT 1 FROM audit_logs" + joined + " LIMIT 2001) AS capped", countArgs: []any{ids(0x11, 0x12)},
+			count:    "SELECT count(*) FROM (SELECT 1" + joined + " LIMIT 2001) AS capped", countArgs: []any{ids(0x11, 0x12)},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
