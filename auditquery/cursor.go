@@ -17,6 +17,8 @@ type Cursor struct {
 	From Place
 	// Newer: the page is of the rows that are newer than From, not of the older.
 	Newer bool
+	// Skip is what is left of an offset: so many rows behind From are not on the page.
+	Skip int
 	// Now is what since: counted back from on the first page, to the microsecond:
 	// all pages are of one range of time.
 	Now time.Time
@@ -55,11 +57,12 @@ func NewCursors(key []byte) (Cursors, error) {
 
 // A cursor is its payload and the payload's signature:
 //
-//	version, direction (1 byte each) | time, now (microseconds since 1970, 8 bytes each) | id (16 bytes) | HMAC-SHA256
+//	version, direction (1 byte each) | time, now (microseconds since 1970, 8 bytes each) | id (16 bytes) |
+//	rows to skip (8 bytes, if there are any) | HMAC-SHA256
 const (
-	cursorVersion = 1
-	payloadBytes  = 2 + 8 + 8 + 16
-	cursorBytes   = payloadBytes + sha256.Size
+	cursorVersion   = 1
+	payloadBytes    = 2 + 8 + 8 + 16
+	skippingPayload = payloadBytes + 8
 )
 
 // Strict, so that no two texts are one cursor.
@@ -67,7 +70,7 @@ var cursorEncoding = base64.RawURLEncoding.Strict()
 
 // Encode is the cursor as a text that can stand in a URL.
 func (c Cursors) Encode(of Scope, cursor Cursor) string {
-	b := make([]byte, 0, cursorBytes)
+	b := make([]byte, 0, skippingPayload+sha256.Size)
 	b = append(b, cursorVersion, 0)
 	if cursor.Newer {
 		b[1] = 1
@@ -75,6 +78,9 @@ func (c Cursors) Encode(of Scope, cursor Cursor) string {
 	b = binary.BigEndian.AppendUint64(b, uint64(cursor.From.Time.UnixMicro()))
 	b = binary.BigEndian.AppendUint64(b, uint64(cursor.Now.UnixMicro()))
 	b = append(b, cursor.From.ID[:]...)
+	if cursor.Skip > 0 {
+		b = binary.BigEndian.AppendUint64(b, uint64(cursor.Skip))
+	}
 	b = append(b, c.sign(of, b)...)
 	return cursorEncoding.EncodeToString(b)
 }
@@ -82,7 +88,11 @@ func (c Cursors) Encode(of Scope, cursor Cursor) string {
 // Decode reads what Encode wrote for the same scope with the same key. The error is
 // a *CursorError: the text is something else.
 func (c Cursors) Decode(of Scope, text string) (Cursor, error) {
-	payload, err := c.verified("a cursor", text, payloadBytes, func(payload []byte) []byte { return c.sign(of, payload) })
+	size := payloadBytes
+	if len(text) == cursorEncoding.EncodedLen(skippingPayload+sha256.Size) {
+		size = skippingPayload
+	}
+	payload, err := c.verified("a cursor", text, size, func(payload []byte) []byte { return c.sign(of, payload) })
 	if err != nil {
 		return Cursor{}, err
 	}
@@ -90,6 +100,9 @@ func (c Cursors) Decode(of Scope, text string) (Cursor, error) {
 	out.From.Time = time.UnixMicro(int64(binary.BigEndian.Uint64(payload[2:]))).UTC()
 	out.Now = time.UnixMicro(int64(binary.BigEndian.Uint64(payload[10:]))).UTC()
 	copy(out.From.ID[:], payload[18:])
+	if size == skippingPayload {
+		out.Skip = int(binary.BigEndian.Uint64(payload[payloadBytes:]))
+	}
 	return out, nil
 }
 
@@ -159,7 +172,7 @@ func Beside[Row any](page Page, rows []Row, at func(Row) Place, now time.Time) (
 		if newer {
 			beside.Newer = &Cursor{From: at(rows[0]), Newer: true, Now: now}
 		}
-	case page.From == nil: // an offset behind the end: there is no place to begin from
+	case page.From == nil || page.Offset > 0: // an offset behind the end: there is no place to begin from
 	case page.backward():
 		// The row itself is on the page that was left, if it is still there.
 		beside.Older = &Cursor{From: page.From.newer(), Now: now}

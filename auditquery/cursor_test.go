@@ -39,9 +39,9 @@ var someCursor = auditquery.Cursor{
 func TestCursors(t *testing.T) {
 	cursors := newCursors(t, cursorKey)
 	of := auditquery.Scope{Log: auditquery.AuditLogs(), Search: parse(t, "since:1h action:login"), Caller: "ann"}
-	for _, newer := range []bool{false, true} {
+	for i, newer := range []bool{false, true, false} {
 		want := someCursor
-		want.Newer = newer
+		want.Newer, want.Skip = newer, i<<40
 		text := cursors.Encode(of, want)
 		require.Regexp(t, "^[A-Za-z0-9_-]+$", text)
 		got, err := cursors.Decode(of, text)
@@ -76,6 +76,13 @@ func TestCursors(t *testing.T) {
 
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	require.NoError(t, err)
+	skipping := someCursor
+	skipping.Skip = 1
+	long, err := base64.RawURLEncoding.DecodeString(cursors.Encode(of, skipping))
+	require.NoError(t, err)
+	// Without what it skips it is not signed.
+	_, err = cursors.Decode(of, base64.RawURLEncoding.EncodeToString(append(slices.Clone(long[:len(raw)-32]), long[len(long)-32:]...)))
+	requireRefused(t, err)
 	for i := range raw {
 		for bit := range 8 {
 			changed := slices.Clone(raw)
@@ -130,6 +137,7 @@ func TestCursorsRoundTrip(t *testing.T) {
 			From:  auditquery.Place{Time: time.UnixMicro(micro.Draw(t, "time")).UTC(), ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))},
 			Now:   time.UnixMicro(micro.Draw(t, "now")).UTC(),
 			Newer: rapid.Bool().Draw(t, "newer"),
+			Skip:  rapid.IntMin(0).Draw(t, "skip"),
 		}
 		of := auditquery.Scope{Log: auditquery.ConnectionLogs(), Caller: rapid.String().Draw(t, "caller")}
 		got, err := cursors.Decode(of, cursors.Encode(of, want))
@@ -215,4 +223,10 @@ func TestBeside(t *testing.T) {
 	_, beside = auditquery.Beside(auditquery.Page{Limit: 2, Offset: 2}, page(rows, auditquery.Page{Limit: 2, Offset: 2}), at, someCursor.Now)
 	require.Equal(t, at(3), beside.Newer.From)
 	require.Equal(t, at(4), beside.Older.From)
+	// The rest of an offset, too.
+	_, beside = auditquery.Beside(auditquery.Page{Limit: 2, Offset: 9, From: &five}, nil, at, someCursor.Now)
+	require.Zero(t, beside)
+	_, beside = auditquery.Beside(auditquery.Page{Limit: 2, Offset: 1, From: &five}, []int{7}, at, someCursor.Now)
+	require.Equal(t, at(7), beside.Newer.From)
+	require.Nil(t, beside.Older)
 }

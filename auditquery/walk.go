@@ -122,10 +122,11 @@ const (
 )
 
 // Walk is a statement that selects the id and time of the page's rows among no more
-// rows than the budget pays for, and a third column, beyond: it is true of a row
-// that was not looked at, as the budget ended there. What stands behind the first
-// such row is not to be used: the page is to go on at that row. Where there is none,
-// all rows were looked at, or enough for the page.
+// rows than the budget pays for, and two columns more. The third, beyond, is true of
+// a row that was not looked at, as the budget ended there. What stands behind the
+// first such row is not to be used: the page is to go on at that row. Where there is
+// none, all rows were looked at, or enough for the page. The fourth, nth, numbers the
+// rows from 1, those that the offset skips among them: [Place.Stop] is told it.
 //
 // The rows are in the order in which the page is read: oldest first if it is of
 // newer rows. Arguments are numbered from start. ok is false when no row can match.
@@ -143,7 +144,7 @@ func Walk(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	share := budget / max(len(ids), 1)
 	share = max(share, 1)
 	s := statement{log: of, start: start}
-	s.write("SELECT ", of.keys(""), ", beyond FROM (SELECT ", of.keys(""), ", beyond, row_number() OVER () AS nth FROM (")
+	s.write("SELECT ", of.keys(""), ", beyond, nth FROM (SELECT ", of.keys(""), ", beyond, row_number() OVER () AS nth FROM (")
 	s.write("SELECT ", of.keys(""), ", looked_at > ", strconv.Itoa(share), " AS beyond FROM (")
 	if ids == nil {
 		// Of the whole log no other index is tempting, and rows come with their keys.
@@ -191,19 +192,25 @@ func listOf(ids []uuid.UUID) sqlgen.Literal {
 	return sqlgen.ListOf(organizationID.Type, all)
 }
 
-// Next is the place behind which a page is to go on that ended at the row at p, which
-// was not looked at.
-func (p Place) Next(page Page) Place {
-	if page.backward() {
-		return p.older()
-	}
-	return p.newer()
+// A Stop is where a page ended because rows were looked at for long enough.
+type Stop struct {
+	Place     // behind all rows that were looked at
+	Skip  int // of the rows behind it, how many the page's offset has still to skip
 }
 
-// SearchedTo adds the cursor of the page that goes on where one ended because rows
-// were looked at for long enough: at a place, which is behind all that were.
-func (p Pages) SearchedTo(page Page, place Place, now time.Time) Pages {
-	cursor := &Cursor{From: place, Newer: page.backward(), Now: now}
+// Stop is that of a page which ended at the row at p, the nth row of its walk, which
+// was not looked at.
+func (p Place) Stop(page Page, nth int) Stop {
+	next := p.newer()
+	if page.backward() {
+		next = p.older()
+	}
+	return Stop{next, max(page.Offset-(nth-1), 0)}
+}
+
+// SearchedTo adds the cursor of the page that goes on where one stopped.
+func (p Pages) SearchedTo(page Page, at Stop, now time.Time) Pages {
+	cursor := &Cursor{From: at.Place, Newer: page.backward(), Skip: at.Skip, Now: now}
 	if page.backward() {
 		p.Newer = cursor
 	} else {

@@ -16,7 +16,7 @@ func TestWalk(t *testing.T) {
 	day := time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
 	one, two := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
 	const (
-		keys   = "SELECT id, time, beyond FROM (SELECT id, time, beyond, row_number() OVER () AS nth FROM (SELECT id, time, looked_at > "
+		keys   = "SELECT id, time, beyond, nth FROM (SELECT id, time, beyond, row_number() OVER () AS nth FROM (SELECT id, time, looked_at > "
 		lookUp = " AS beyond FROM (SELECT k.* FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
 			"SELECT id, time, row_number() OVER () AS looked_at FROM (SELECT id, time FROM audit_logs WHERE organization_id = o.id"
 		byKey = " OR (SELECT TRUE FROM audit_logs WHERE audit_logs.id = numbered.id AND audit_logs.time = numbered.time AND "
@@ -121,9 +121,12 @@ func TestShapeOf(t *testing.T) {
 	}
 }
 
-// A page that ended at a row goes on with it.
-func TestPlacesNext(t *testing.T) {
+// A page that ended at a row goes on with it, and skips what is left of its offset.
+func TestStop(t *testing.T) {
 	at := auditquery.Place{Time: time.Date(2026, 4, 9, 0, 0, 0, 0, time.UTC), ID: uuid.UUID{15: 5}}
-	require.Equal(t, uuid.UUID{15: 6}, at.Next(auditquery.Page{}).ID)
-	require.Equal(t, uuid.UUID{15: 4}, at.Next(auditquery.Page{From: &at, Newer: true}).ID)
+	require.Equal(t, uuid.UUID{15: 6}, at.Stop(auditquery.Page{}, 1).ID)
+	require.Equal(t, uuid.UUID{15: 4}, at.Stop(auditquery.Page{From: &at, Newer: true}, 1).ID)
+	for nth, left := range map[int]int{1: 3, 3: 1, 4: 0, 9: 0} {
+		require.Equal(t, left, at.Stop(auditquery.Page{Offset: 3}, nth).Skip)
+	}
 }

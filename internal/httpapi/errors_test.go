@@ -237,7 +237,7 @@ func (s stub) Resolve(context.Context, uuid.UUID, auditquery.Names) (auditquery.
 	return auditquery.Resolved{}, s.resolve
 }
 
-func (s stub) AuditLogs(ctx context.Context, _ sqlgen.Filter, _ sqlgen.Predicate, _ auditquery.Page) ([]audit.Log, *auditquery.Place, error) {
+func (s stub) AuditLogs(ctx context.Context, _ sqlgen.Filter, _ sqlgen.Predicate, _ auditquery.Page) ([]audit.Log, *auditquery.Stop, error) {
 	if s.hang {
 		<-ctx.Done()
 		return nil, nil, ctx.Err()
@@ -249,7 +249,7 @@ func (s stub) CountAuditLogs(context.Context, sqlgen.Filter, sqlgen.Predicate, a
 	return s.counted, s.count
 }
 
-func (s stub) Connections(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]audit.Connection, *auditquery.Place, error) {
+func (s stub) Connections(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]audit.Connection, *auditquery.Stop, error) {
 	return nil, nil, s.list
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -17,20 +18,23 @@ import (
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
-// brief is a store whose budget pays for two rows of a page.
+// brief is a store whose budget pays for two rows that are found, those that are
+// skipped among them.
 type brief struct{ *postgres.DB }
 
-func (b brief) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, *auditquery.Place, error) {
-	page.Limit = min(page.Limit, 2)
+func (b brief) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]audit.Log, *auditquery.Stop, error) {
+	skip := page.Offset
+	page.Limit, page.Offset = min(page.Limit+skip, 2), 0
 	logs, searched, err := b.DB.AuditLogs(ctx, authorized, search, page)
 	if len(logs) < 2 || err != nil {
-		return logs, searched, err
+		return logs[min(skip, len(logs)):], searched, err
 	}
 	end := logs[1]
 	if page.Newer && page.From != nil {
 		end = logs[0]
 	}
-	return logs, &auditquery.Place{Time: end.Time, ID: end.ID}, nil
+	skipped := min(skip, len(logs))
+	return logs[skipped:], &auditquery.Stop{Place: auditquery.Place{Time: end.Time, ID: end.ID}, Skip: skip - skipped}, nil
 }
 
 // A page that is not full because rows were looked at for long enough says so, and
@@ -69,6 +73,16 @@ func TestIncompletePages(t *testing.T) {
 	require.Equal(t, []uuid.UUID{id(2), id(1)}, back.ids())
 	require.True(t, back.Incomplete)
 	require.Equal(t, []uuid.UUID{id(4), id(3)}, get("/api/v2/audit?limit=10&cursor="+back.Prev).ids())
+	// What is left of an offset is skipped behind its page.
+	for offset, want := range [][]uuid.UUID{{id(4), id(3), id(2), id(1)}, {id(3), id(2), id(1)}, {id(2), id(1)}, {id(1)}, nil} {
+		var got []uuid.UUID
+		page := get("/api/v2/audit?limit=10&offset=" + strconv.Itoa(offset))
+		for got = page.ids(); page.Next != ""; got = append(got, page.ids()...) {
+			require.True(t, page.Incomplete)
+			page = get("/api/v2/audit?limit=10&cursor=" + page.Next)
+		}
+		require.Equal(t, want, got, offset)
+	}
 	// A page that is full is not incomplete.
 	full := get("/api/v2/audit?limit=2")
 	require.Equal(t, []uuid.UUID{id(4), id(3)}, full.ids())

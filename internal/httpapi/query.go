@@ -63,7 +63,7 @@ func parseSearch(rawQuery, invalid string, parse func(q string) (auditquery.Sear
 		if query.page.Offset > 0 {
 			params.refuse("offset", "Query param %q can not be given with a cursor", "offset")
 		}
-		query.page.From, query.page.Newer, query.now = &cursor.From, cursor.Newer, cursor.Now
+		query.page.From, query.page.Newer, query.page.Offset, query.now = &cursor.From, cursor.Newer, cursor.Skip, cursor.Now
 	}
 	if err := params.check("q", "limit", "offset", "cursor", "count"); err != nil {
 		return searchQuery{}, err

@@ -32,7 +32,7 @@ type searched[Row any] struct {
 	log      auditquery.Log
 	invalid  string // the message when a search is
 	parse    func(context.Context) func(q string) (auditquery.Search, error)
-	list     func(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]Row, *auditquery.Place, error)
+	list     func(context.Context, sqlgen.Filter, sqlgen.Predicate, auditquery.Page) ([]Row, *auditquery.Stop, error)
 	count    func(context.Context, sqlgen.Filter, sqlgen.Predicate, audit.Counting) (audit.Count, error)
 	place    func(Row) auditquery.Place
 	answer   func([]Row, beside) any
@@ -107,7 +107,7 @@ func search[Row any](s *server, in searched[Row]) func(w http.ResponseWriter, r 
 		}
 
 		var rows []Row
-		var searched *auditquery.Place
+		var searched *auditquery.Stop
 		var count audit.Count
 		both, ctx := errgroup.WithContext(ctx)
 		both.Go(func() (err error) {

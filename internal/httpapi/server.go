@@ -32,11 +32,11 @@ type Store interface {
 	AllResourceKinds(ctx context.Context) ([]string, error)
 	// AuditLogs are the page's rows that are authorized and found, newest first. Where
 	// searched is not nil the page may not be full, and the next is behind that place.
-	AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []audit.Log, searched *auditquery.Place, err error)
+	AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []audit.Log, searched *auditquery.Stop, err error)
 	// CountAuditLogs counts such rows.
 	CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error)
 	// Connections and CountConnections are the same of the connection log.
-	Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []audit.Connection, searched *auditquery.Place, err error)
+	Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []audit.Connection, searched *auditquery.Stop, err error)
 	CountConnections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error)
 	// ExportAuditLogs gives all rows that are authorized and found to each, newest
 	// first and in bounded batches, as they are at one instant.

@@ -49,7 +49,7 @@ func ConnectionsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, pag
 
 // Connections are the page's rows of those that are both authorized and found,
 // newest first, as [DB.AuditLogs] are.
-func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (connections []audit.Connection, searched *auditquery.Place, err error) {
+func (db *DB) Connections(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (connections []audit.Connection, searched *auditquery.Stop, err error) {
 	connections, searched, err = connectionPages.page(ctx, db.pool, db.limits, authorized, search, page)
 	if err != nil {
 		return nil, nil, err

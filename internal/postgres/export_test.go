@@ -20,7 +20,7 @@ func Hasty(db *DB) *DB { return &DB{pool: db.pool} }
 
 // WalkAuditLogs is the page of a walk, during which something happens before its rows
 // are looked up by their keys.
-func WalkAuditLogs(ctx context.Context, db *DB, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, happens func()) ([]audit.Log, *auditquery.Place, error) {
+func WalkAuditLogs(ctx context.Context, db *DB, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, happens func()) ([]audit.Log, *auditquery.Stop, error) {
 	q := &interrupted{pool: db.pool, happens: happens}
 	return auditLogPages.walk(ctx, q, auditquery.ShapeOf(auditquery.AuditLogs(), authorized, search), authorized, search, page)
 }

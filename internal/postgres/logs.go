@@ -55,7 +55,7 @@ func AuditLogsStatement(authorized sqlgen.Filter, search sqlgen.Predicate, page 
 // newest first, in a handful of queries whatever their number. A page of which
 // searched is not nil may not be full, since rows were looked at for long enough:
 // the next one is behind that place.
-func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (logs []audit.Log, searched *auditquery.Place, err error) {
+func (db *DB) AuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (logs []audit.Log, searched *auditquery.Stop, err error) {
 	logs, searched, err = auditLogPages.page(ctx, db.pool, db.limits, authorized, search, page)
 	if err != nil {
 		return nil, nil, err

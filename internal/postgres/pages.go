@@ -55,7 +55,7 @@ type pageSource[Row any] struct {
 //     an index has each organization's in order.
 //  3. Among the newest rows that a budget pays for, of the whole log, or of each
 //     organization. The page may then end before it is full: searched is where.
-func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Place, err error) {
+func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Stop, err error) {
 	shape := auditquery.ShapeOf(s.log, authorized, search)
 	if text, args, ok := s.first(shape, authorized, search, page); ok {
 		all := !shape.Several || shape.Tested && shape.Served
@@ -128,19 +128,19 @@ func (s pageSource[Row]) read(ctx context.Context, q rowsOf, text string, args [
 // walk looks at no more rows than there is a budget for. Of several organizations
 // the newest rows of the log are looked at, and if these are not enough the newest
 // of each: the page is of what came further.
-func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, *auditquery.Place, error) {
+func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, *auditquery.Stop, error) {
 	ways := []auditquery.Way{auditquery.ByTime}
 	if shape.Several {
 		ways = append(ways, auditquery.ByOrganization)
 	}
 	var keys []auditquery.Place
-	var searched *auditquery.Place
+	var searched *auditquery.Stop
 	for i, way := range ways {
 		found, end, err := s.walkBy(ctx, q, way, authorized, search, page)
 		if err != nil {
 			return nil, nil, err
 		}
-		if i == 0 || end == nil || further(*end, *searched, page) {
+		if i == 0 || end == nil || further(end.Place, searched.Place, page) {
 			keys, searched = found, end
 		}
 		if searched == nil {
@@ -158,7 +158,7 @@ func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, shape auditquery.Sh
 	if err == nil && len(rows) < len(keys) && searched == nil {
 		// Meanwhile a row was purged, or its session is known to have begun earlier: with
 		// one less, the page must not look like the last one.
-		searched = &keys[len(keys)-1]
+		searched = &auditquery.Stop{Place: keys[len(keys)-1]}
 	}
 	return rows, searched, err
 }
@@ -173,7 +173,7 @@ func further(a, b auditquery.Place, page auditquery.Page) bool {
 
 // walkBy are the keys of the rows that are found, and where the walk ended: nil if
 // it came to the end of the log, or found enough.
-func (s pageSource[Row]) walkBy(ctx context.Context, q rowsOf, way auditquery.Way, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (keys []auditquery.Place, searched *auditquery.Place, err error) {
+func (s pageSource[Row]) walkBy(ctx context.Context, q rowsOf, way auditquery.Way, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (keys []auditquery.Place, searched *auditquery.Stop, err error) {
 	text, args, ok := auditquery.Walk(s.log, authorized, search, page, way, walkBudget, 1)
 	if !ok {
 		return nil, nil, nil
@@ -184,11 +184,12 @@ func (s pageSource[Row]) walkBy(ctx context.Context, q rowsOf, way auditquery.Wa
 	}
 	var at auditquery.Place
 	var beyond bool
-	_, err = pgx.ForEachRow(rows, []any{&at.ID, &at.Time, &beyond}, func() error {
+	var nth int
+	_, err = pgx.ForEachRow(rows, []any{&at.ID, &at.Time, &beyond, &nth}, func() error {
 		switch {
 		case searched != nil: // behind where it ended
 		case beyond:
-			searched = new(at.Next(page))
+			searched = new(at.Stop(page, nth))
 		default:
 			keys = append(keys, at)
 		}
