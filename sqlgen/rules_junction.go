@@ -96,12 +96,16 @@ func allConjuncts(to []Predicate, p Predicate) []Predicate {
 
 // hasComplement reports whether a term negates what others of the terms make up.
 func hasComplement(terms []Predicate, parts func(Predicate) []Predicate) bool {
+	var has func([]Predicate) bool // made once: it prints all terms
 	for _, t := range terms {
 		n, ok := t.(Not)
 		if !ok {
 			continue
 		}
-		if among(terms)(parts(n.Of)) {
+		if has == nil {
+			has = among(terms)
+		}
+		if has(parts(n.Of)) {
 			return true
 		}
 	}

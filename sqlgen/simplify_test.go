@@ -253,3 +253,18 @@ func TestOrderOfDisjuncts(t *testing.T) {
 		assert.Equal(t, wantArgs, args)
 	}
 }
+
+// What is excluded is looked for among all terms, which are printed for that. Twice the
+// terms cost about twice as much, not four times.
+func TestManyExclusionsAreSimplifiedInLinearSpace(t *testing.T) {
+	allocations := func(n int) float64 {
+		var all And
+		for i := range n {
+			all = append(all, Not{Of: Match{Of: text, Sub: String(fmt.Sprint("excluded ", i)), Kind: Anywhere}})
+		}
+		return testing.AllocsPerRun(1, func() { When(all) })
+	}
+	if few, many := allocations(200), allocations(400); many > 2.5*few {
+		t.Errorf("%v allocations of 200 terms, %v of 400", few, many)
+	}
+}
