@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,13 +17,16 @@ import (
 var MigrateTo = migrateTo
 
 // Hasty is the storage that gives a page's first statement no time.
-func Hasty(db *DB) *DB { return &DB{pool: db.pool} }
+func Hasty(db *DB) *DB { return &DB{pool: db.pool, limits: pageLimits{walk: time.Hour}} }
+
+// Hastier is the storage that gives no statement of a page any, but for the last resort.
+func Hastier(db *DB) *DB { return &DB{pool: db.pool} }
 
 // WalkAuditLogs is the page of a walk, during which something happens before its rows
 // are looked up by their keys.
 func WalkAuditLogs(ctx context.Context, db *DB, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, happens func()) ([]audit.Log, *auditquery.Stop, error) {
 	q := &interrupted{pool: db.pool, happens: happens}
-	return auditLogPages.walk(ctx, q, auditquery.ShapeOf(auditquery.AuditLogs(), authorized, search), authorized, search, page)
+	return auditLogPages.walk(ctx, q, time.Hour, auditquery.ShapeOf(auditquery.AuditLogs(), authorized, search), authorized, search, page)
 }
 
 type interrupted struct {

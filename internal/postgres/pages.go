@@ -19,16 +19,21 @@ const (
 	newestRows = 2000
 	// walkBudget is how many rows are looked at for a page that no index serves.
 	walkBudget = 20_000
+	// What a row costs is up to the search, which may be for hundreds of texts. So many
+	// are looked at when more take too long, and so many at least.
+	shortWalk = 1000
+	leastWalk = 50
 )
 
-// pageLimits are how long the planner's way may take before a bounded one is gone.
+// pageLimits are how long a statement may take before one that looks at less is tried.
 type pageLimits struct {
 	ordered  time.Duration // an index has the page in its order
 	served   time.Duration // an index may serve the search
 	unserved time.Duration // none does: it soon finds a page, or takes long
+	walk     time.Duration // each of the statements of a walk, but for the last resort
 }
 
-var usualLimits = pageLimits{ordered: 50 * time.Millisecond, served: 250 * time.Millisecond, unserved: 50 * time.Millisecond}
+var usualLimits = pageLimits{ordered: 50 * time.Millisecond, served: 250 * time.Millisecond, unserved: 50 * time.Millisecond, walk: time.Second}
 
 // errPageLimit is why a page's statement was given up, and not the request.
 var errPageLimit = errors.New("the time limit of a page's statement has passed")
@@ -72,7 +77,7 @@ func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, 
 		}
 	}
 	if shape.Tested {
-		return s.walk(ctx, q, shape, authorized, search, page)
+		return s.walk(ctx, q, limits.walk, shape, authorized, search, page)
 	}
 	text, args, ok := s.statement(authorized, search, page)
 	if !ok {
@@ -125,26 +130,34 @@ func (s pageSource[Row]) read(ctx context.Context, q rowsOf, text string, args [
 	return all, queryError(ctx, s.doing, err)
 }
 
-// walk looks at no more rows than there is a budget for. Of several organizations
-// the newest rows of the log are looked at, and if these are not enough the newest
-// of each: the page is of what came further.
-func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, *auditquery.Stop, error) {
-	ways := []auditquery.Way{auditquery.ByTime}
-	if shape.Several {
-		ways = append(ways, auditquery.ByOrganization)
+// walk looks at no more rows than there is a budget for, and at fewer when a statement
+// takes longer than the limit. Of several organizations the newest rows of the log are
+// looked at, and if these are not enough the newest of each: the page is of what came
+// further.
+func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, limit time.Duration, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, *auditquery.Stop, error) {
+	within := func(way auditquery.Way, budget int) ([]auditquery.Place, *auditquery.Stop, error) {
+		bounded, cancel := context.WithTimeoutCause(ctx, limit, errPageLimit)
+		defer cancel()
+		return s.walkBy(bounded, q, way, authorized, search, page, budget)
 	}
-	var keys []auditquery.Place
-	var searched *auditquery.Stop
-	for i, way := range ways {
-		found, end, err := s.walkBy(ctx, q, way, authorized, search, page)
-		if err != nil {
+	keys, searched, err := within(auditquery.ByTime, walkBudget)
+	if errors.Is(err, errPageLimit) {
+		keys, searched, err = within(auditquery.ByTime, shortWalk)
+	}
+	if errors.Is(err, errPageLimit) { // however long it takes: the next page has to begin behind a row
+		keys, searched, err = s.walkBy(ctx, q, auditquery.ByTime, authorized, search, page, leastWalk)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if shape.Several && searched != nil {
+		found, end, err := within(auditquery.ByOrganization, walkBudget)
+		switch {
+		case errors.Is(err, errPageLimit): // what was found is good enough
+		case err != nil:
 			return nil, nil, err
-		}
-		if i == 0 || end == nil || further(end.Place, searched.Place, page) {
+		case end == nil || further(end.Place, searched.Place, page):
 			keys, searched = found, end
-		}
-		if searched == nil {
-			break
 		}
 	}
 	if len(keys) == 0 {
@@ -173,8 +186,8 @@ func further(a, b auditquery.Place, page auditquery.Page) bool {
 
 // walkBy are the keys of the rows that are found, and where the walk ended: nil if
 // it came to the end of the log, or found enough.
-func (s pageSource[Row]) walkBy(ctx context.Context, q rowsOf, way auditquery.Way, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (keys []auditquery.Place, searched *auditquery.Stop, err error) {
-	text, args, ok := auditquery.Walk(s.log, authorized, search, page, way, walkBudget, 1)
+func (s pageSource[Row]) walkBy(ctx context.Context, q rowsOf, way auditquery.Way, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, budget int) (keys []auditquery.Place, searched *auditquery.Stop, err error) {
+	text, args, ok := auditquery.Walk(s.log, authorized, search, page, way, budget, 1)
 	if !ok {
 		return nil, nil, nil
 	}
