@@ -54,8 +54,13 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 				return fmt.Errorf("--format %s: want text or json", format)
 			}
 			var options seal.Options
-			if options.Checkpoints, err = readCheckpoints(checkpoints); err != nil {
+			if options.Checkpoints, options.BadLines, err = readCheckpoints(checkpoints); err != nil {
 				return err
+			}
+			for _, line := range options.BadLines {
+				if line.Torn {
+					fmt.Fprintf(cmd.ErrOrStderr(), "line %d of the checkpoints is torn: it was not written to its end, and is left out\n", line.N)
+				}
 			}
 			if keyFile != "" {
 				text, err := os.ReadFile(keyFile)
@@ -103,19 +108,23 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 	return cmd
 }
 
-func readCheckpoints(path string) ([]seal.Checkpoint, error) {
+func readCheckpoints(path string) (all []seal.Checkpoint, bad []seal.BadLine, err error) {
+	file := os.Stdin
 	switch path {
 	case "":
-		return nil, nil
+		return nil, nil, nil
 	case "-":
-		return seal.ReadCheckpoints(os.Stdin)
+	default:
+		if file, err = os.Open(path); err != nil {
+			return nil, nil, fmt.Errorf("reading checkpoints: %w", err)
+		}
+		defer file.Close()
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading checkpoints: %w", err)
+	all, bad, err = seal.ReadCheckpoints(file)
+	if err == nil && all == nil && bad != nil && !bad[0].Torn {
+		err = fmt.Errorf("%s has no checkpoints: line %d: %w", path, bad[0].N, bad[0].Err)
 	}
-	defer f.Close()
-	return seal.ReadCheckpoints(f)
+	return all, bad, err
 }
 
 func printVerification(w io.Writer, r seal.Report, format string) error {
@@ -217,13 +226,11 @@ Exit codes: 0 done, 1 failed, 3 another session maintains the logs.`,
 					return err
 				}
 				checkpoint, made, err := m.Checkpoint(cmd.Context(), key)
+				if err == nil && checkpoint.N > 0 && file != "" {
+					err = maintain.KeepCheckpoints(cmd.Context(), m, file, checkpoint, made)
+				}
 				if err = errors.Join(err, m.Close()); err != nil {
 					return err
-				}
-				if made && file != "" {
-					if err := maintain.AppendCheckpoint(file, checkpoint); err != nil {
-						return err
-					}
 				}
 			}
 			all, err := postgres.Checkpoints(cmd.Context(), pool)
@@ -242,6 +249,6 @@ Exit codes: 0 done, 1 failed, 3 another session maintains the logs.`,
 	f := cmd.Flags()
 	f.StringVar(&url, "database-url", "", "PostgreSQL with the logs; by default that of "+databaseVariable)
 	f.StringVar(&keyFile, "signing-key", "", "file with the private key to sign with")
-	f.StringVar(&file, "append", "", "file that a new checkpoint is appended to")
+	f.StringVar(&file, "append", "", "file that the checkpoints which it lacks are appended to")
 	return cmd
 }

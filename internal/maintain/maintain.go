@@ -8,13 +8,11 @@ package maintain
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"time"
 
@@ -261,33 +259,10 @@ func (c Config) checkpoint(ctx context.Context, m *postgres.Maintenance) (*seal.
 	if err != nil || checkpoint.N == 0 {
 		return nil, err
 	}
-	if made && c.CheckpointFile != "" {
-		if err := AppendCheckpoint(c.CheckpointFile, checkpoint); err != nil {
-			return nil, err
-		}
+	if c.CheckpointFile != "" {
+		err = KeepCheckpoints(ctx, m, c.CheckpointFile, checkpoint, made)
 	}
-	return &checkpoint, nil
-}
-
-// AppendCheckpoint adds a line to the file, which is made if it is not there, and
-// sees to it that it is on the disk.
-func AppendCheckpoint(path string, c seal.Checkpoint) (err error) {
-	line, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("writing a checkpoint: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return fmt.Errorf("opening the file of checkpoints: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("writing a checkpoint: %w", err)
-	}
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("writing a checkpoint: %w", err)
-	}
-	return nil
+	return &checkpoint, err
 }
 
 // Loop runs at once, and then so often, until ctx ends. Servers that were started

@@ -3,12 +3,15 @@ package maintain_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -337,8 +340,9 @@ func TestCheckpointsAreAppended(t *testing.T) {
 	}
 	text, err := os.ReadFile(config.CheckpointFile)
 	require.NoError(t, err)
-	file, err := seal.ReadCheckpoints(bytes.NewReader(text))
+	file, bad, err := seal.ReadCheckpoints(bytes.NewReader(text))
 	require.NoError(t, err)
+	require.Empty(t, bad)
 	require.Len(t, file, 3)
 	stored, err := postgres.Checkpoints(t.Context(), pool)
 	require.NoError(t, err)
@@ -346,4 +350,64 @@ func TestCheckpointsAreAppended(t *testing.T) {
 	report := verified(t, pool, seal.Options{Checkpoints: file, Key: key})
 	require.Equal(t, 3, report.Checkpoints)
 	require.Equal(t, report.Seals, report.CoveredTo)
+}
+
+// What writes that failed left out is made up for by the next one, and half a line is
+// completed.
+func TestCheckpointsAreMadeUpFor(t *testing.T) {
+	pool := migrated(t)
+	key := newKey(t)
+	path := filepath.Join(t.TempDir(), "checkpoints")
+	config := maintain.Config{Key: key, CheckpointFile: path}
+	again := func() string {
+		t.Helper()
+		addLogs(t, pool, 5, time.Now(), "x")
+		run(t, pool, config)
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		var want strings.Builder
+		stored, err := postgres.Checkpoints(t.Context(), pool)
+		require.NoError(t, err)
+		for _, c := range stored {
+			line, err := json.Marshal(c)
+			require.NoError(t, err)
+			want.Write(append(line, '\n'))
+		}
+		require.Equal(t, want.String(), string(text))
+		return string(text)
+	}
+	require.NoError(t, os.Mkdir(path, 0o755)) // nothing can be written to it
+	for range 2 {
+		addLogs(t, pool, 5, time.Now(), "x")
+		config := config
+		config.Ahead = 1
+		report, err := maintain.Run(t.Context(), pool, config)
+		require.ErrorContains(t, err, "opening the file of checkpoints")
+		require.NotNil(t, report.Checkpoint)
+	}
+	require.NoError(t, os.Remove(path))
+	text := again()
+	require.Equal(t, 3, strings.Count(text, "\n"))
+	for _, left := range []int{0, 1, 20, len(text)/3 - 1, len(text)/3 + 4, len(text) - 1, len(text)} {
+		require.NoError(t, os.WriteFile(path, []byte(text[:left]), 0o644))
+		text = again()
+	}
+
+	// What is on the file and is no checkpoint of the database stays, on its own line.
+	require.NoError(t, os.WriteFile(path, []byte(text+`{"n":99,"ha`), 0o644))
+	run(t, pool, config)
+	with, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, text+`{"n":99,"ha`+"\n", string(with))
+	lines := strings.SplitAfter(text, "\n")
+	lines[1] = strings.Replace(lines[1], `"hash":"`, `"hash":"0`, 1)
+	all, bad, err := seal.ReadCheckpoints(strings.NewReader(strings.Join(lines, "") + lines[0][:30]))
+	require.NoError(t, err)
+	require.Len(t, all, len(lines)-2)
+	report, err := postgres.VerifySeals(t.Context(), pool, seal.Options{Checkpoints: all, BadLines: bad, Key: key.Public().(ed25519.PublicKey)})
+	require.NoError(t, err)
+	require.Len(t, report.Problems, 1, "the torn line is none")
+	require.Equal(t, seal.BadCheckpoint, report.Problems[0].Kind)
+	require.Contains(t, report.Problems[0].Detail, "line 2")
+	require.Equal(t, len(all), report.Checkpoints)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rowfence/rowfence/internal/seal"
 )
@@ -280,9 +279,14 @@ func (m *Maintenance) Checkpoint(ctx context.Context, key ed25519.PrivateKey) (c
 }
 
 // Checkpoints are those that the database has, the oldest first.
-func Checkpoints(ctx context.Context, pool *pgxpool.Pool) ([]seal.Checkpoint, error) {
+func (m *Maintenance) Checkpoints(ctx context.Context) ([]seal.Checkpoint, error) {
+	return Checkpoints(ctx, m.conn)
+}
+
+// Checkpoints are those that the database has, the oldest first.
+func Checkpoints(ctx context.Context, q rowsOf) ([]seal.Checkpoint, error) {
 	const doing = "reading the checkpoints"
-	rows, err := pool.Query(ctx, "SELECT document FROM log_checkpoints ORDER BY id")
+	rows, err := q.Query(ctx, "SELECT document FROM log_checkpoints ORDER BY id")
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}
@@ -290,5 +294,9 @@ func Checkpoints(ctx context.Context, pool *pgxpool.Pool) ([]seal.Checkpoint, er
 	if err != nil {
 		return nil, queryError(ctx, doing, err)
 	}
-	return seal.ReadCheckpoints(strings.NewReader(strings.Join(texts, "\n")))
+	all, bad, err := seal.ReadCheckpoints(strings.NewReader(strings.Join(texts, "\n")))
+	if err == nil && bad != nil {
+		err = fmt.Errorf("%s: %w", doing, bad[0].Err)
+	}
+	return all, err
 }

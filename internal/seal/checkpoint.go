@@ -49,21 +49,46 @@ func (c Checkpoint) Verify(key ed25519.PublicKey) error {
 	return nil
 }
 
-// ReadCheckpoints reads checkpoints, one JSON object after the other.
-func ReadCheckpoints(r io.Reader) ([]Checkpoint, error) {
-	var all []Checkpoint
-	decoder := json.NewDecoder(bufio.NewReader(r))
-	for {
-		var c Checkpoint
-		err := decoder.Decode(&c)
-		if errors.Is(err, io.EOF) {
-			return all, nil
+// A BadLine is one of a file of checkpoints that is none.
+type BadLine struct {
+	N    int // from 1
+	Torn bool
+	Err  error
+}
+
+// ReadCheckpoints reads checkpoints, a line of JSON each, and goes on behind lines that
+// are none. One of them is torn if it is the last one, is the beginning of an object,
+// and lacks its end: a write failed, or is under way.
+func ReadCheckpoints(r io.Reader) (all []Checkpoint, bad []BadLine, err error) {
+	lines := bufio.NewReader(r)
+	for n := 1; ; n++ {
+		line, end := lines.ReadBytes('\n')
+		if end != nil && !errors.Is(end, io.EOF) {
+			return nil, nil, fmt.Errorf("reading checkpoints: %w", end)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading checkpoint %d: %w", len(all)+1, err)
+		if len(bytes.TrimSpace(line)) > 0 {
+			c, err := readCheckpoint(line)
+			if err == nil {
+				all = append(all, c)
+			} else {
+				bad = append(bad, BadLine{n, end != nil && errors.Is(err, io.ErrUnexpectedEOF), err})
+			}
 		}
-		all = append(all, c)
+		if end != nil {
+			return all, bad, nil
+		}
 	}
+}
+
+func readCheckpoint(line []byte) (c Checkpoint, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	if err := decoder.Decode(&c); err != nil {
+		return c, err
+	}
+	if len(bytes.TrimSpace(line[decoder.InputOffset():])) > 0 {
+		return c, errors.New("there is more on the line")
+	}
+	return c, nil
 }
 
 const (

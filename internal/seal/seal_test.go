@@ -2,6 +2,7 @@ package seal_test
 
 import (
 	"crypto/ed25519"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,47 @@ func TestCheckpoints(t *testing.T) {
 		change(&changed)
 		require.ErrorContains(t, changed.Verify(nil), "signature")
 	}
-	_, err = seal.ReadCheckpoints(strings.NewReader(`{"n": 1, "hash": "00"}`))
-	require.ErrorContains(t, err, "reading checkpoint 1")
+}
+
+// Lines that are no checkpoints are told, and the others are read all the same.
+func TestReadCheckpoints(t *testing.T) {
+	private, _, err := seal.NewKey()
+	require.NoError(t, err)
+	key, err := seal.ParsePrivateKey(private)
+	require.NoError(t, err)
+	c := seal.Sign(key, seal.Link{N: 7, Hash: seal.Hash{1}}, time.Now())
+	text, err := json.Marshal(c)
+	require.NoError(t, err)
+	line := string(text)
+	for _, test := range []struct {
+		text string
+		read int
+		bad  []int
+		torn bool // the last of them
+	}{
+		{text: ""},
+		{text: line, read: 1},
+		{text: "\n" + line + " \n\n" + line + "\n", read: 2},
+		{text: line + "\n" + line[:len(line)/2], read: 1, bad: []int{2}, torn: true},
+		{text: line + "\n" + line[:1], read: 1, bad: []int{2}, torn: true},
+		{text: line + "\n" + line[:len(line)/2] + "\n", read: 1, bad: []int{2}},
+		{text: line[:len(line)/2] + "\n" + line + "\n", read: 1, bad: []int{1}},
+		{text: line[:5] + line + "\n" + line, read: 1, bad: []int{1}},
+		{text: line + line + "\n", bad: []int{1}},
+		{text: line + "\nx\n{}}\n" + line + "\n{]", read: 2, bad: []int{2, 3, 5}},
+		{text: `{"n": 1, "hash": "00"}`, bad: []int{1}},
+	} {
+		all, bad, err := seal.ReadCheckpoints(strings.NewReader(test.text))
+		require.NoError(t, err)
+		require.Len(t, all, test.read, test.text)
+		for _, one := range all {
+			require.Equal(t, c, one)
+		}
+		require.Len(t, bad, len(test.bad), test.text)
+		for i, one := range bad {
+			require.Equal(t, test.bad[i], one.N)
+			require.Equal(t, test.torn && i == len(bad)-1, one.Torn, test.text)
+			require.Error(t, one.Err)
+		}
+	}
 }

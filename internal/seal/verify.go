@@ -98,6 +98,9 @@ const MaxProblems = 100
 // Options of a verification.
 type Options struct {
 	Checkpoints []Checkpoint
+	// BadLines are those among the checkpoints that are none. One that is torn is no
+	// problem: its checkpoint was not given away yet.
+	BadLines []BadLine
 	// Key that the checkpoints are to be signed by; nil for any.
 	Key ed25519.PublicKey
 	// Logs whose rows are counted as unsealed where the chain knows none of them.
@@ -315,6 +318,11 @@ func (v *verifier) end(ctx context.Context) error {
 }
 
 func (v *verifier) checkpoints() {
+	for _, line := range v.options.BadLines {
+		if !line.Torn {
+			v.problem(Problem{Kind: BadCheckpoint, Detail: fmt.Sprintf("line %d is none: %s", line.N, line.Err)})
+		}
+	}
 	for _, c := range v.options.Checkpoints {
 		if err := c.Verify(v.options.Key); err != nil {
 			v.problem(Problem{Kind: BadCheckpoint, Seal: c.N, Detail: err.Error()})
