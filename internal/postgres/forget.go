@@ -12,6 +12,11 @@ import (
 const (
 	// Sessions whose row is gone. An event that comes yet makes a new row, with what
 	// that event says.
+	//
+	// An event may come between the look and the lock, whose row the look does not see.
+	// It has made another version of the session, with a ctid that this statement can't
+	// see either: so that session stays. Without the ctid it would be deleted, for only
+	// the session is looked at anew, not the log.
 	forgetSessions = `
 DELETE FROM connection_sessions WHERE ctid = ANY(ARRAY(
 	SELECT s.ctid FROM connection_sessions AS s
