@@ -23,6 +23,10 @@ const (
 	lockAttempts      = 600
 )
 
+// A migration holds the lock on one connection, notes the version on another, and may
+// do its work on a third.
+const migrationConns = 3
+
 // Migrate brings the database to this server's version. Several servers may do
 // so at once: one migrates, the others wait for it. A database that is further
 // is left as it is.
@@ -42,6 +46,13 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, versio
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		return fmt.Errorf("reading the embedded migrations: %w", err)
+	}
+	if config := pool.Config(); config.MaxConns < migrationConns {
+		config.MaxConns, config.MinConns, config.MinIdleConns = migrationConns, 0, 0
+		if pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+			return fmt.Errorf("opening the database: %w", err)
+		}
+		defer pool.Close()
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	// This gives the connections back; the pool stays open.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -65,6 +67,38 @@ func TestMigrateOnceFromSeveralServers(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, versions, len(files)+2) // two are written in Go
 	require.NoError(t, postgres.NewDB(pool).Ready(t.Context()))
+}
+
+// A pool of one connection is enough, though a migration takes more.
+func TestMigrateWithOneConnection(t *testing.T) {
+	url := pgtest.URL(t)
+	if strings.Contains(url, "?") {
+		url += "&"
+	} else {
+		url += "?"
+	}
+	pool, err := postgres.Open(t.Context(), url+"pool_max_conns=1")
+	require.NoError(t, err)
+	defer pool.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.NoError(t, postgres.Migrate(ctx, pool, discard))
+	require.NoError(t, postgres.Migrate(ctx, pool, discard))
+	require.NoError(t, postgres.NewDB(pool).Ready(ctx))
+	require.EqualValues(t, 1, pool.Stat().TotalConns())
+	// Where the database lets the user have no more, the migration fails at once.
+	limited := open(t)
+	exec(t, limited, "CREATE ROLE one_connection LOGIN CONNECTION LIMIT 1")
+	defer exec(t, limited, "DROP ROLE one_connection")
+	defer exec(t, limited, "DROP OWNED BY one_connection")
+	exec(t, limited, "GRANT CREATE ON SCHEMA public TO one_connection")
+	exec(t, limited, `DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO one_connection', current_database()); END $$`)
+	config := limited.Config()
+	config.MaxConns, config.ConnConfig.User = 1, "one_connection"
+	one, err := pgxpool.NewWithConfig(ctx, config)
+	require.NoError(t, err)
+	defer one.Close()
+	require.ErrorContains(t, postgres.Migrate(ctx, one, discard), "too many connections for role")
 }
 
 func TestReadySaysWhatIsMissing(t *testing.T) {
