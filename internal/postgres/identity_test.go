@@ -150,6 +150,12 @@ func TestResolve(t *testing.T) {
 		Organizations: []string{"A", "c"},
 	})
 	require.NoError(t, err)
+	for _, none := range [][]uuid.UUID{r.Usernames["nobody"], r.Emails[""]} {
+		require.Len(t, none, 1, "an id that nothing has")
+		require.NotContains(t, []uuid.UUID{ann, bob, cid, {}}, none[0])
+	}
+	delete(r.Usernames, "nobody")
+	delete(r.Emails, "")
 	require.Equal(t, auditquery.Resolved{
 		Me:            bob,
 		Usernames:     map[string][]uuid.UUID{"ann": {ann}},

@@ -28,8 +28,10 @@ CROSS JOIN LATERAL (SELECT id FROM users WHERE username ILIKE pattern LIMIT $6) 
 // the search. More are looked for row by row.
 const maxTexts = 20
 
-// Resolve looks up what the names of a search stand for. Names that stand for
-// nothing are missing from the result.
+// Resolve looks up what the names of a search stand for. A name that stands for nothing
+// gets an id that nothing has: then it is searched for as a name whose rows the caller
+// may not see, and the answer is the same. Otherwise it would be known that no row
+// matches, and that all were looked at, of the one and not of the other.
 func (db *DB) Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names) (auditquery.Resolved, error) {
 	const doing = "looking up the names of a search"
 	r := auditquery.Resolved{
@@ -69,6 +71,16 @@ func (db *DB) Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names)
 			continue
 		}
 		byKind[kind][name] = append(byKind[kind][name], *id)
+	}
+	for _, of := range []struct {
+		names []string
+		ids   map[string][]uuid.UUID
+	}{{names.Usernames, r.Usernames}, {names.Emails, r.Emails}, {names.Organizations, r.Organizations}} {
+		for _, name := range of.names {
+			if of.ids[name] == nil {
+				of.ids[name] = []uuid.UUID{uuid.New()}
+			}
+		}
 	}
 	for text, users := range r.Texts {
 		if len(users) > auditquery.MaxUsersOfText {
