@@ -166,6 +166,8 @@ func shown(f *compiler.Field, v any) (any, error) {
 		return json.Number(strconv.FormatFloat(v, 'g', -1, 64)), nil
 	case [16]byte:
 		return uuid.UUID(v).String(), nil
+	case uuid.UUID: // where a codec for it is registered
+		return v.String(), nil
 	case pgtype.Numeric:
 		text, err := v.MarshalJSON()
 		return json.Number(text), err

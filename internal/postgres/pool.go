@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
+	googleuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
 
 const (
@@ -45,6 +46,12 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	// that nobody waits for.
 	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTimeout}
+	}
+	// Otherwise each uuid is asked for its driver.Value, which is a text that is parsed
+	// again: an auditor of 1,000 organizations has as many in each statement.
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		googleuuid.Register(conn.TypeMap())
+		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { pgtest.Run(m) }
 var discard = slog.New(slog.DiscardHandler)
 
 // open returns connections to an empty database, made as the server makes them.
-func open(t *testing.T) *pgxpool.Pool {
+func open(t testing.TB) *pgxpool.Pool {
 	t.Helper()
 	pool, err := postgres.Open(t.Context(), pgtest.URL(t))
 	require.NoError(t, err)

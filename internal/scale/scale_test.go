@@ -34,11 +34,7 @@ func idsOf(ctx context.Context, t *testing.T, in querier, s statement) []uuid.UU
 	rows, err := in.Query(ctx, s.sql, s.args...)
 	require.NoError(t, err, s)
 	ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (uuid.UUID, error) {
-		values, err := row.Values()
-		if err != nil {
-			return uuid.Nil, err
-		}
-		return values[0].([16]byte), nil
+		return uuid.UUID(row.RawValues()[0]), nil
 	})
 	require.NoError(t, err, s)
 	return ids
