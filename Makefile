@@ -79,7 +79,7 @@ ENGINE_BENCH := $(GO) -C peer test -run '^$$' -benchmem -timeout 60m .
 .PHONY: bench-engine
 bench-engine: ## hold the engine against OPA, in one run, and print the ratios (COUNT=5 BENCHTIME=1s)
 	@mkdir -p .rowfence
-	@{ $(ENGINE_BENCH) -bench 'Engine|Skew|Helpers|Indexed' -benchtime $(or $(BENCHTIME),1s) -count $(or $(COUNT),1); \
+	@{ $(ENGINE_BENCH) -bench 'Engine|Subject|Skew|Helpers|Indexed' -benchtime $(or $(BENCHTIME),1s) -count $(or $(COUNT),1); \
 	   $(ENGINE_BENCH) -bench Parallel -cpu 1,2 -count $(or $(COUNT),1); \
 	   $(ENGINE_BENCH) -bench Million -benchtime 1000000x; } | tee .rowfence/engine.bench
 	@$(GO) -C peer run ./ratios < .rowfence/engine.bench

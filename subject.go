@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/rowfence/rowfence/rego"
 )
 
 // Subject is who asks, as the policy sees it: a JSON value, read and hashed once. Make
@@ -28,5 +30,6 @@ func NewSubject(v any) (*Subject, error) {
 	if s.value, err = ast.ValueFromReader(bytes.NewReader(text)); err != nil {
 		return nil, fmt.Errorf("reading the subject: %w", err)
 	}
+	rego.Share(s.value)
 	return s, nil
 }

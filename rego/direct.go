@@ -56,7 +56,7 @@ type frame struct {
 	slots []*ast.Term   // of variables
 	hits  []bool        // of negations: whether their bodies have a solution
 	lists [][]*ast.Term // of comprehensions, and first of a rule: what was found so far
-	sets  []ast.Set     // of comprehensions of sets
+	sets  []growing     // of comprehensions of sets
 	value *ast.Term     // of a complete rule or function
 	one   bool          // one solution is enough
 }
@@ -219,7 +219,7 @@ func (r *run) enter(d *definition) *frame {
 		f.lists = make([][]*ast.Term, d.lists)
 	}
 	if d.sets > 0 {
-		f.sets = make([]ast.Set, d.sets)
+		f.sets = make([]growing, d.sets)
 	}
 	return f
 }
@@ -262,7 +262,7 @@ func same(x, y *ast.Term) bool {
 
 // written reports whether equal terms are written in the same way.
 func written(x, y *ast.Term) bool {
-	if x == y {
+	if x == y || compound(x.Value) && x.Value == y.Value {
 		return true
 	}
 	switch v := x.Value.(type) {

@@ -258,14 +258,37 @@ func (b *bodyCompiler) setComprehension(body ast.Body, elem *ast.Term) func(f *f
 		value := b.term(elem)
 		return func(f *frame) {
 			if v := value(f); v != nil {
-				f.sets[at].Add(v)
+				f.sets[at].add(v)
 			}
 		}
 	})
 	return func(f *frame) *ast.Term {
 		set := ast.NewSet()
-		f.sets[at] = set
+		f.sets[at] = growing{Set: set}
 		find(f)
+		f.sets[at] = growing{}
 		return ast.NewTerm(set)
 	}
+}
+
+// growing is a set that is made. Of the terms that came last it knows the values that
+// are shared ([Share]): whether they are in it takes no comparison, which would read
+// all of them.
+type growing struct {
+	ast.Set
+	last [4]ast.Value
+	next int
+}
+
+func (g *growing) add(t *ast.Term) {
+	if compound(t.Value) {
+		for _, v := range g.last {
+			if v == t.Value {
+				return
+			}
+		}
+		g.last[g.next] = t.Value
+		g.next = (g.next + 1) % len(g.last)
+	}
+	g.Add(t)
 }

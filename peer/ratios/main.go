@@ -128,6 +128,11 @@ func (r results) print(w io.Writer) {
 			r.cost(way("subject")), r.ratio(way("partial"), way("subject")), r.ratio(way("shallow"), way("subject")),
 			r.cost(way("cold")), r.ratio(way("cold"), way("partial")), r.ratio(way("cold"), way("shallow")))
 	}
+	head("reading a subject, organizations", "NewSubject", "JSON to OPA's values", "times")
+	for _, n := range []string{"1", "10", "100", "1000"} {
+		ours, opas := "Subject/orgs="+n+"/way=ours", "Subject/orgs="+n+"/way=opa"
+		row(n, r.cost(ours), r.cost(opas), r.ratio(ours, opas))
+	}
 	head("two-way helpers joined by and", "ours", "bytes of SQL", "OPA's SQL", "bytes of SQL")
 	for _, n := range []string{"5", "10", "20", "40"} {
 		ours, opas := "Helpers/n="+n+"/way=cold", "Helpers/n="+n+"/way=opa"

@@ -1,0 +1,75 @@
+package rego
+
+import "github.com/open-policy-agent/opa/v1/ast"
+
+// Share makes equal arrays and objects within a JSON value one and the same, where
+// they are written alike (1 is not 1.0). A subject often has the same permissions in
+// each of its organizations: to see that they are the same takes no comparison then,
+// and they are kept once. The value is changed in place, and must be the caller's own.
+func Share(v ast.Value) { sharing{}.inside(v) }
+
+// sharing has one value of each hash.
+type sharing map[int]ast.Value
+
+func (s sharing) inside(v ast.Value) {
+	switch v := v.(type) {
+	case *ast.Array:
+		v.Foreach(s.term)
+	case ast.Object:
+		v.Foreach(func(_, value *ast.Term) { s.term(value) })
+	}
+}
+
+func (s sharing) term(t *ast.Term) {
+	if !compound(t.Value) {
+		return // and the empty ones may be all of the program's
+	}
+	hash := t.Value.Hash()
+	switch have, ok := s[hash]; {
+	case !ok:
+		s[hash] = t.Value
+	case identical(have, t.Value):
+		t.Value = have
+		return
+	}
+	s.inside(t.Value)
+}
+
+// compound reports whether v is an array or object with something in it.
+func compound(v ast.Value) bool {
+	switch v := v.(type) {
+	case *ast.Array:
+		return v.Len() > 0
+	case ast.Object:
+		return v.Len() > 0
+	default:
+		return false
+	}
+}
+
+// identical reports whether JSON values are equal, and written alike.
+func identical(x, y ast.Value) bool {
+	switch x := x.(type) {
+	case *ast.Array:
+		y, ok := y.(*ast.Array)
+		if !ok || x.Len() != y.Len() {
+			return false
+		}
+		for i := range x.Len() {
+			if !identical(x.Elem(i).Value, y.Elem(i).Value) {
+				return false
+			}
+		}
+		return true
+	case ast.Object:
+		y, ok := y.(ast.Object)
+		return ok && x.Len() == y.Len() && !x.Until(func(key, value *ast.Term) bool {
+			other := y.Get(key)
+			return other == nil || !identical(value.Value, other.Value)
+		})
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return x == y
+	default:
+		return false
+	}
+}
