@@ -408,24 +408,31 @@ func (p *Param) literal(v ast.Value) (lit sqlgen.Literal, err error) {
 
 // textElements are the texts in an array or set; wrong is an element that is none.
 func textElements(coll ast.Value) (texts []string, wrong ast.Value) {
-	add := func(t *ast.Term) bool {
-		s, ok := t.Value.(ast.String)
-		if !ok || !storable(string(s)) {
-			wrong = t.Value
-			return true
-		}
-		texts = append(texts, string(s))
-		return false
-	}
 	switch coll := coll.(type) {
 	case *ast.Array:
 		texts = make([]string, 0, coll.Len())
-		coll.Until(add)
+		for i := range coll.Len() {
+			if texts, wrong = appendText(texts, coll.Elem(i)); wrong != nil {
+				return texts, wrong
+			}
+		}
 	case ast.Set:
 		texts = make([]string, 0, coll.Len())
-		coll.Until(add)
+		for _, e := range coll.Slice() {
+			if texts, wrong = appendText(texts, e); wrong != nil {
+				return texts, wrong
+			}
+		}
 	}
-	return texts, wrong
+	return texts, nil
+}
+
+func appendText(texts []string, t *ast.Term) (all []string, wrong ast.Value) {
+	s, ok := t.Value.(ast.String)
+	if !ok || !storable(string(s)) {
+		return texts, t.Value
+	}
+	return append(texts, string(s)), nil
 }
 
 // derivedValue is what the policy sees of a rule that is a parameter.

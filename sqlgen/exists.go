@@ -100,7 +100,7 @@ func orExists(p Or) (Predicate, bool) {
 		a.Where = Or{a.Where, b.Where}
 		return a
 	})
-	return unwrapOr(terms), merged
+	return orIf(merged, terms)
 }
 
 // andNotExists: "no row with a, and no row with b" is no row with a or b.
@@ -109,7 +109,7 @@ func andNotExists(p And) (Predicate, bool) {
 		a.Where = Or{a.Where, b.Where}
 		return Not{a}
 	})
-	return unwrapAnd(terms), merged
+	return andIf(merged, terms)
 }
 
 // andExistsOne: of one row, "a row with a, and a row with b" is a row with a and b.
@@ -118,7 +118,7 @@ func andExistsOne(p And) (Predicate, bool) {
 		a.Where = And{a.Where, b.Where}
 		return a
 	})
-	return unwrapAnd(terms), merged
+	return andIf(merged, terms)
 }
 
 // andNotExistsOne: of one row, "a row with a, and no row with b" is a row with a and
@@ -128,7 +128,7 @@ func andNotExistsOne(p And) (Predicate, bool) {
 		a.Where = And{a.Where, Not{b.Where}}
 		return a
 	})
-	return unwrapAnd(terms), merged
+	return andIf(merged, terms)
 }
 
 // orNotExistsOne: of one row, "no row with a, or no row with b" is no row with a and b.
@@ -137,7 +137,22 @@ func orNotExistsOne(p Or) (Predicate, bool) {
 		a.Where = And{a.Where, b.Where}
 		return Not{a}
 	})
-	return unwrapOr(terms), merged
+	return orIf(merged, terms)
+}
+
+// orIf and andIf are a junction that a rule made, if it did.
+func orIf(made bool, terms []Predicate) (Predicate, bool) {
+	if !made {
+		return nil, false
+	}
+	return unwrapOr(terms), true
+}
+
+func andIf(made bool, terms []Predicate) (Predicate, bool) {
+	if !made {
+		return nil, false
+	}
+	return unwrapAnd(terms), true
 }
 
 func isExists(p Predicate) (Exists, bool) {

@@ -35,6 +35,9 @@ func QuoteName(s string) string { return quoteName(s) }
 // quoteName renders a possibly qualified name, quoted where SQL demands it.
 func quoteName(s string) string {
 	var b strings.Builder
+	if plainName(s) {
+		return s
+	}
 	for i, part := range strings.Split(s, ".") {
 		if i > 0 {
 			b.WriteByte('.')

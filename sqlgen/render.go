@@ -20,8 +20,12 @@ type renderer struct {
 	tables []string // of a document: those around
 }
 
+// usualLength is that of most conditions, in bytes.
+const usualLength = 128
+
 func render(p Predicate, b binder) string {
 	r := renderer{binder: b}
+	r.Grow(usualLength)
 	r.pred(p, looseOr)
 	return r.String()
 }

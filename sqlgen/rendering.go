@@ -52,10 +52,13 @@ func argSize(arg any) int {
 	}
 }
 
+// fewArgs is how many arguments most conditions have.
+const fewArgs = 4
+
 // rendered is the SQL of p; closed puts what it needs around it.
 func rendered(p Predicate, closed func(string) string) *rendering {
-	r := &rendering{}
-	text := render(p, &numbered{r: r})
+	r := &rendering{at: make([]int, 0, fewArgs), arg: make([]int, 0, fewArgs), args: make([]any, 0, fewArgs)}
+	text := render(p, &numbered{r: r, bound: make([]Expr, 0, fewArgs)})
 	if r.text = closed(text); len(r.text) > len(text) { // in parentheses
 		for i := range r.at {
 			r.at[i]++

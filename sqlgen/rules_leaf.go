@@ -79,14 +79,19 @@ func literalLast(p Predicate) (Predicate, bool) {
 	}
 	switch p := p.(type) {
 	case Compare:
-		return Compare{p.Op.Flip(), p.R, p.L}, first(p.L, p.R)
+		if first(p.L, p.R) {
+			return Compare{p.Op.Flip(), p.R, p.L}, true
+		}
 	case Distinct:
-		return Distinct{p.R, p.L}, first(p.L, p.R)
+		if first(p.L, p.R) {
+			return Distinct{p.R, p.L}, true
+		}
 	case Same:
-		return Same{p.R, p.L}, first(p.L, p.R)
-	default:
-		return nil, false
+		if first(p.L, p.R) {
+			return Same{p.R, p.L}, true
+		}
 	}
+	return nil, false
 }
 
 // memberOne: a set of one is an equality, which keeps an index's order; an empty

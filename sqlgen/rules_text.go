@@ -57,11 +57,13 @@ func textOfUUID(p Predicate) (Predicate, bool) {
 			}
 			return False, true
 		}
-		of, lit, ok := textWith(p.Of, p.Set)
-		return Member{of, canonicalUUIDs(lit)}, ok
+		if of, lit, ok := textWith(p.Of, p.Set); ok {
+			return Member{of, canonicalUUIDs(lit)}, true
+		}
 	case Excluded:
-		of, lit, ok := textWith(p.Of, p.Set)
-		return Excluded{of, canonicalUUIDs(lit)}, ok
+		if of, lit, ok := textWith(p.Of, p.Set); ok {
+			return Excluded{of, canonicalUUIDs(lit)}, true
+		}
 	}
 	return nil, false
 }

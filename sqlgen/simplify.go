@@ -174,14 +174,19 @@ func isNot(p Predicate) bool {
 
 func (s *simplifier) all(terms []Predicate) []Predicate {
 	before := s.fired
-	out := make([]Predicate, len(terms))
 	for i, t := range terms {
-		out[i] = s.simplify(t)
+		after := s.simplify(t)
+		if s.fired == before {
+			continue
+		}
+		out := slices.Clone(terms)
+		out[i] = after
+		for j, t := range terms[i+1:] {
+			out[i+1+j] = s.simplify(t)
+		}
+		return out
 	}
-	if s.fired == before {
-		return terms
-	}
-	return out
+	return terms
 }
 
 // fire applies the rules in turn for as long as the node keeps its kind.
