@@ -286,6 +286,18 @@ func written(x, y *ast.Term) bool {
 	return true
 }
 
+// union is the union of sets. Of a single one it is that one itself, not a copy.
+func union(f topdown.BuiltinFunc) topdown.BuiltinFunc {
+	return func(ctx topdown.BuiltinContext, args []*ast.Term, iter func(*ast.Term) error) error {
+		if sets, ok := args[0].Value.(ast.Set); ok && sets.Len() == 1 {
+			if _, ok := sets.Slice()[0].Value.(ast.Set); ok {
+				return iter(sets.Slice()[0])
+			}
+		}
+		return f(ctx, args, iter)
+	}
+}
+
 // builtin is the value of a builtin function; nil where it is undefined.
 func builtin(f topdown.BuiltinFunc, args []*ast.Term) (out *ast.Term) {
 	err := f(topdown.BuiltinContext{}, args, func(t *ast.Term) error {

@@ -308,6 +308,9 @@ func (b *bodyCompiler) call(terms []*ast.Term, next func() step) step {
 		}
 		b.mayStop = b.mayStop || own.Name == ast.InternalTemplateString.Name
 		arity = own.Decl.Arity()
+		if own.Name == ast.Union.Name {
+			fn = union(fn)
+		}
 		value = func(_ *frame, args []*ast.Term) *ast.Term { return builtin(fn, args) }
 		if compare := comparison(own.Name); compare != nil && len(terms) == 3 {
 			x, y := b.term(terms[1]), b.term(terms[2])
