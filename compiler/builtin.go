@@ -197,6 +197,12 @@ func (t *translator) evalBuiltin(name string, args []*ast.Term) (out value) {
 		refuse(CodeBuiltin, name+" has no fixed value", "pass its value in the input")
 	case decl.Relation:
 		refuse(CodeBuiltin, name+" may have several values", "call it where nothing depends on the row")
+	case name == ast.Member.Name:
+		if n, ok := args[0].Value.(ast.Number); ok && isBeyondDouble(n) {
+			for _, e := range elements(args[1].Value) {
+				checkAlike(n, e)
+			}
+		}
 	}
 	defer func() {
 		if r := recover(); r != nil { // OPA's, of an argument that it does not expect

@@ -29,15 +29,18 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	}
 	if ka, ok := a.(known); ok {
 		if kb, ok := b.(known); ok {
+			if op == sqlgen.EQ {
+				checkAlike(ka.v, kb.v)
+			}
 			return sqlgen.Const(holds(op, ka.v.Compare(kb.v)))
 		}
 		return compareOperands(op.Flip(), b, a) // the row's side on the left
 	}
-	if kb, ok := b.(known); ok && !isScalar(kb.v) && (op == sqlgen.EQ || op == sqlgen.NE) {
-		checkHashed(a, kb.v)
-	}
 	if ra, rb := rankOf(a), rankOf(b); ra != rankAny && rb != rankAny && ra != rb {
 		return sqlgen.Const(holds(op, int(ra-rb)))
+	}
+	if kb, ok := b.(known); ok && op == sqlgen.EQ {
+		checkHashed(a, kb.v)
 	}
 	if x, ok := a.(extreme); ok {
 		return compareExtreme(op, x, b)
@@ -112,9 +115,6 @@ func compareKnown(op sqlgen.Op, x scalar, v ast.Value) sqlgen.Predicate {
 	case ast.Boolean:
 		return compareBool(op, x.e, bool(v))
 	case ast.Number:
-		if readsElement(x.e) && (op == sqlgen.EQ || op == sqlgen.NE) {
-			checkHashed(x, v)
-		}
 		return compareNumber(op, x, v)
 	case ast.String:
 		if op != sqlgen.EQ && op != sqlgen.NE {
@@ -247,9 +247,6 @@ func compareJSON(op sqlgen.Op, x jsonValue, b operand) sqlgen.Predicate {
 	if op == sqlgen.EQ || op == sqlgen.NE {
 		switch y := b.(type) {
 		case known:
-			if readsElement(x.e) { // which OPA's index of rules looks for by its hash
-				checkHashed(x, y.v)
-			}
 			lit, ok := jsonLiteral(y.v)
 			if !ok {
 				return sqlgen.Const(op == sqlgen.NE)
@@ -265,17 +262,6 @@ func compareJSON(op sqlgen.Op, x jsonValue, b operand) sqlgen.Predicate {
 		return compareCollections(op, x, b)
 	}
 	return orderJSON(op, x, b)
-}
-
-// readsElement reports whether an expression reads an element that a loop goes through.
-func readsElement(e sqlgen.Expr) bool {
-	found := false
-	sqlgen.RewriteExpr(e, func(part sqlgen.Expr) sqlgen.Expr {
-		c, ok := part.(sqlgen.Column)
-		found = found || ok && c.Table != ""
-		return part
-	})
-	return found
 }
 
 var jsonTypes = [...]string{"null", "boolean", "number", "string", "array", "object"}

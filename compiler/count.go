@@ -116,6 +116,9 @@ func (r ruleSet) yields() []sqlgen.Yield {
 			out = append(out, sqlgen.Yield{From: s.from, Where: s.when, Value: x.e})
 			continue
 		}
+		if k, ok := s.op.(known); ok { // the others may equal it
+			checkHashed(jsonValue{}, k.v)
+		}
 		for _, form := range wholeJSON(s.op) {
 			out = append(out, sqlgen.Yield{From: s.from, Where: conjunction(s.when, form.when), Value: form.op.(jsonValue).e})
 		}

@@ -70,7 +70,8 @@ const (
 	// CodeExpression: any other form of expression, such as an object with a key that
 	// the row says, {input.object.name: 1}.
 	CodeExpression Code = "RF3008"
-	// CodeLiteral: a constant that PostgreSQL can't hold, such as 1e200000.
+	// CodeLiteral: a constant that PostgreSQL can't hold, such as 1e200000, or that OPA
+	// looks for by its text, such as 1e400.
 	CodeLiteral Code = "RF3009"
 
 	// CodeInput: the input is no JSON object, or has something else where the

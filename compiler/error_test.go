@@ -110,6 +110,8 @@ resources:
 		"order of sets":          {"allow if {input.object.name, \"a\"} < {input.object.n}", user, compiler.CodeCompare, "3:10", ""},
 		"index":                  {"allow if [x | some x in input.object.tags][0] == \"a\"", user, compiler.CodeReference, "3:10", ""},
 		"huge number":            {"allow if input.object.n < 1e2000", user, compiler.CodeLiteral, "3:10", "input.object.n < 1e2000"},
+		"beyond a double":        {"allow if input.object.j == 1e400", user, compiler.CodeLiteral, "3:10", "input.object.j == 1e400"},
+		"beyond it in two ways":  {"allow if { input.x == 10e399; input.object.n == 1 }", `{"user": "b0000000-0000-4000-8000-000000000001", "x": 1e400}`, compiler.CodeLiteral, "3:23", ""},
 		"known conflict":         {"allow if v == input.object.n\nv := 1 if true\nv := 2 if true", user, compiler.CodeEval, "", ""},
 		"missing parameter":      {"allow if input.object.name == input.user", "{}", compiler.CodeParam, "", ""},
 		"parameter of no uuid":   {"allow if input.object.name == input.user", `{"user": "B0000000-0000-4000-8000-000000000001"}`, compiler.CodeParam, "", ""},

@@ -64,9 +64,6 @@ func lookupKnown(coll ast.Value, key operand) value {
 		return knownValue(v)
 	}
 	_, isArray := coll.(*ast.Array)
-	if !isArray {
-		each(coll, func(k, _ ast.Value) { checkHashed(key, k) })
-	}
 	var out value
 	each(coll, func(k, v ast.Value) {
 		same := compareOperands(sqlgen.EQ, key, known{k})

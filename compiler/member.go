@@ -16,6 +16,9 @@ func memberOf(x, coll operand) sqlgen.Predicate {
 	case array, jsonValue, extreme:
 		x, coll = settled(x), settled(coll)
 		refuseUnplaced([]operand{x})
+		if k, ok := x.(known); ok && isScalar(k.v) {
+			checkHashed(coll, k.v)
+		}
 	default:
 		refuseUnplaced([]operand{x})
 	}
@@ -80,9 +83,6 @@ func elements(coll ast.Value) (elems []ast.Value) {
 // memberOfKnown tests a value of the row against a known collection: one array
 // argument where the driver can bind one.
 func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
-	if set, ok := coll.(ast.Set); ok {
-		checkHashed(x, set)
-	}
 	elems := elements(coll)
 	s, isScalar := x.(scalar)
 	if !isScalar || !bindsArray(sqlgen.TypeOf(s.e)) {
@@ -107,24 +107,6 @@ func memberOfKnown(x operand, coll ast.Value) sqlgen.Predicate {
 		return sqlgen.False
 	}
 	return sqlgen.Member{Of: of, Set: sqlgen.ListOf(t, lits)}
-}
-
-// checkHashed refuses numbers of a constant that a value of the row may equal and that
-// OPA does not find equal: of sets, keys of objects, and whole arrays it compares
-// hashes, and that of a number beyond a float64 is the one of its text. PostgreSQL does
-// not write 1e400.
-func checkHashed(x operand, constant ast.Value) {
-	if s, ok := x.(scalar); ok && sqlgen.TypeOf(s.e).Kind != sqlgen.KindNumeric {
-		return
-	}
-	ast.WalkTerms(ast.NewTerm(constant), func(t *ast.Term) bool {
-		if n, ok := t.Value.(ast.Number); ok {
-			if _, ok := n.Float64(); !ok {
-				refuse(CodeLiteral, "the number "+string(n)+" in a set, as a key or in a constant that is compared as a whole", "write a smaller number, or compare it by itself")
-			}
-		}
-		return false
-	})
 }
 
 // bindsArray reports whether values of the type compare natively, and as the

@@ -162,6 +162,9 @@ func (p *Plan) template(ctx context.Context, given ast.Object) (*Template, error
 	if err := p.checkRoot(doc); err != nil {
 		return nil, err
 	}
+	if err := checkSpelling(p.query.Policy(), doc.known); err != nil {
+		return nil, err
+	}
 	residual, err := p.query.PartialOf(ctx, doc.known, p.unknowns)
 	if err != nil {
 		return nil, evalError(err)

@@ -30,7 +30,8 @@ type Policy struct {
 	namespace string       // of the rules of a residual, below data
 	with      *modifiers   // expressions that partial evaluation does not see
 	direct    *direct
-	mentioned []ast.Ref // into the input
+	mentioned []ast.Ref   // into the input
+	beyond    []*ast.Term // constants that are numbers beyond a double
 }
 
 // Load reads and compiles policies. Errors of the policies' text are OPA's
@@ -82,6 +83,7 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	p.nested = nestedKeys(p.desugared)
 	p.direct = newDirect(p)
 	p.mentioned = mentions(p.source.Modules)
+	p.beyond = beyondDouble(p.modules)
 	return p, nil
 }
 
