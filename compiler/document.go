@@ -67,18 +67,15 @@ type leaf struct {
 	code Code // of the error where it can't
 }
 
-// newLayout is the layout for what is read of the input, and mentioned in any rule: what
-// is not need not be laid over it.
-func newLayout(r *Resource, reads []ast.Ref, mentioned func(ast.Ref) bool) (*layout, error) {
+// newLayout is the layout for what is read of the input.
+func newLayout(r *Resource, reads []ast.Ref) (*layout, error) {
 	l := &layout{reads: &reading{}, names: map[string]bool{baseName(r.Table): true}, values: map[*Param]value{}, base: &node{}}
 	for _, ref := range reads {
 		l.reads.add(ref[1:])
 	}
 	lay := func(ref ast.Ref, n *node, code Code) {
-		if mentioned(ref) {
-			n.fixed = true
-			l.leaves = append(l.leaves, leaf{ref, n, code})
-		}
+		n.fixed = true
+		l.leaves = append(l.leaves, leaf{ref, n, code})
 	}
 	for i := range r.Fields {
 		f := &r.Fields[i]

@@ -56,7 +56,7 @@ func NewPlan(query *rego.Query, resource *Resource) (*Plan, error) {
 	}
 	p.reads = query.InputReads(p.derived)
 	var err error
-	if p.layout, err = newLayout(resource, p.reads, query.Policy().Mentions); err != nil {
+	if p.layout, err = newLayout(resource, p.reads); err != nil {
 		return nil, err
 	}
 	for _, param := range p.layout.rules {

@@ -3,7 +3,6 @@ package rego
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/metrics"
@@ -56,7 +55,7 @@ func (q partialQuery) eval(ctx context.Context, input ast.Value, at *Query, unkn
 // Unknowns are parts of the input, and rules, that the evaluation of a query leaves
 // open, and what they make of it whatever else the input is.
 type Unknowns struct {
-	terms     []*ast.Term // that the policy mentions: OPA asks about each reference for each of them
+	terms     []*ast.Term
 	refusals  []refusal
 	function  *UnfaithfulError // of a negation that depends on them
 	conflicts []ast.Ref        // rules that may conflict below such a negation
@@ -66,9 +65,7 @@ type Unknowns struct {
 func (q *Query) Unknowns(refs []ast.Ref) *Unknowns {
 	u := &Unknowns{}
 	for _, ref := range refs {
-		if !ref.HasPrefix(ast.InputRootRef) || q.policy.Mentions(ref) {
-			u.terms = append(u.terms, ast.NewTerm(ref))
-		}
+		u.terms = append(u.terms, ast.NewTerm(ref))
 	}
 	all := refs
 	if len(q.policy.with.exprs) > 0 {
@@ -92,35 +89,6 @@ func (q *Query) Unknowns(refs []ast.Ref) *Unknowns {
 		u.conflicts = append(u.conflicts, n.rules...)
 	}
 	return u
-}
-
-// Mentions reports whether the policy mentions a part of the input at, above or below
-// ref, or the input as a whole, in any rule.
-func (p *Policy) Mentions(ref ast.Ref) bool {
-	return slices.ContainsFunc(p.mentioned, func(static ast.Ref) bool { return static.HasPrefix(ref) || ref.HasPrefix(static) })
-}
-
-// mentions are the references to the input in modules, up to their first part that is
-// not a constant.
-func mentions(modules map[string]*ast.Module) []ast.Ref {
-	var out []ast.Ref
-	add := func(ref ast.Ref) {
-		if ref.HasPrefix(ast.InputRootRef) && !slices.ContainsFunc(out, func(have ast.Ref) bool { return have.Equal(ref) }) {
-			out = append(out, ref)
-		}
-	}
-	for _, m := range modules {
-		ast.WalkTerms(m, func(t *ast.Term) bool {
-			switch v := t.Value.(type) {
-			case ast.Var:
-				add(ast.Ref{t})
-			case ast.Ref:
-				add(v.ConstantPrefix())
-			}
-			return false
-		})
-	}
-	return out
 }
 
 // Partial evaluates the query as far as it goes without the unknowns, which are

@@ -82,7 +82,6 @@ func Load(_ context.Context, from ...Source) (*Policy, error) {
 	}
 	p.nested = nestedKeys(p.desugared)
 	p.direct = newDirect(p)
-	p.mentioned = mentions(p.source.Modules)
 	p.beyond = beyondDouble(p.modules)
 	return p, nil
 }
