@@ -2,7 +2,6 @@ package auditquery
 
 import (
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -171,28 +170,18 @@ func Served(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) bool {
 }
 
 // joins reports whether organizations are better joined than asked for as an array:
-// where no other index is narrower than their own, or it is the one of texts, which
-// PostgreSQL would combine with all rows of theirs.
+// where no other index is narrower than their own.
 func (l Log) joins(tested sqlgen.And) bool {
 	behind := 0
 	for _, term := range tested {
 		switch c, ok := term.(sqlgen.Compare); {
 		case ok && c.Op == sqlgen.EQ && l.ownIndexed(c.L, l.behind):
 			behind++
-		case l.leads(term) && !matches(term):
+		case l.leads(term):
 			return false
 		}
 	}
 	return behind <= 1 // of two the indexes are combined
-}
-
-// matches reports whether the condition is that of a text.
-func matches(p sqlgen.Predicate) bool {
-	if either, ok := p.(sqlgen.Or); ok {
-		return slices.ContainsFunc(either, matches)
-	}
-	_, ok := p.(sqlgen.Match)
-	return ok
 }
 
 // ownIndexed reports whether the expression is a column of the log that is among those.
