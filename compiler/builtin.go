@@ -10,6 +10,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/rowfence/rowfence/rego"
 	"github.com/rowfence/rowfence/sqlgen"
 )
 
@@ -198,7 +199,7 @@ func (t *translator) evalBuiltin(name string, args []*ast.Term) (out value) {
 	case decl.Relation:
 		refuse(CodeBuiltin, name+" may have several values", "call it where nothing depends on the row")
 	case name == ast.Member.Name:
-		if n, ok := args[0].Value.(ast.Number); ok && isBeyondDouble(n) {
+		if n := args[0].Value; rego.IsBeyondDouble(n) {
 			for _, e := range elements(args[1].Value) {
 				checkAlike(n, e)
 			}

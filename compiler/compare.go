@@ -29,10 +29,11 @@ func compareOperands(op sqlgen.Op, a, b operand) sqlgen.Predicate {
 	}
 	if ka, ok := a.(known); ok {
 		if kb, ok := b.(known); ok {
-			if op == sqlgen.EQ {
+			is := holds(op, ka.v.Compare(kb.v))
+			if is && op == sqlgen.EQ {
 				checkAlike(ka.v, kb.v)
 			}
-			return sqlgen.Const(holds(op, ka.v.Compare(kb.v)))
+			return sqlgen.Const(is)
 		}
 		return compareOperands(op.Flip(), b, a) // the row's side on the left
 	}

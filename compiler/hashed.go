@@ -22,15 +22,13 @@ func checkHashed(x operand, constant ast.Value) {
 	if !reachesBeyondDouble(x) {
 		return
 	}
-	ast.WalkTerms(ast.NewTerm(constant), func(t *ast.Term) bool {
-		if n, ok := t.Value.(ast.Number); ok && isBeyondDouble(n) {
-			hint := "write a number below 1.8e308"
-			if _, ok := rational(n); ok {
-				hint += fmt.Sprintf(", or compare: x >= %[1]s and x <= %[1]s", shortened(n))
-			}
-			refuse(CodeLiteral, "the number "+shortened(n)+", looked for with == or in: beyond a double, OPA's index of rules, sets and keys tell numbers apart by how they are written", hint)
+	rego.EachBeyondDouble(ast.NewTerm(constant), func(t *ast.Term) {
+		n := t.Value.(ast.Number)
+		hint := "write a number below 1.8e308"
+		if _, ok := rational(n); ok {
+			hint += fmt.Sprintf(", or compare: x >= %[1]s and x <= %[1]s", shortened(n))
 		}
-		return false
+		refuse(CodeLiteral, "the number "+shortened(n)+", looked for with == or in: beyond a double, OPA's index of rules, sets and keys tell numbers apart by how they are written", hint)
 	})
 }
 
@@ -40,11 +38,6 @@ func checkAlike(a, b ast.Value) {
 	if a.Compare(b) == 0 && a.Hash() != b.Hash() {
 		checkHashed(known{a}, b)
 	}
-}
-
-func isBeyondDouble(n ast.Number) bool {
-	_, ok := n.Float64()
-	return !ok
 }
 
 // checkSpelling refuses a policy with a number beyond a double that what is known

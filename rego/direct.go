@@ -254,34 +254,8 @@ func same(x, y *ast.Term) bool {
 	if !x.Equal(y) {
 		return false
 	}
-	if !written(x, y) {
+	if !identical(x.Value, y.Value) {
 		panic(unsure{})
-	}
-	return true
-}
-
-// written reports whether equal terms are written in the same way.
-func written(x, y *ast.Term) bool {
-	if x == y || compound(x.Value) && x.Value == y.Value {
-		return true
-	}
-	switch v := x.Value.(type) {
-	case ast.Number:
-		return v == y.Value
-	case *ast.Array:
-		w := y.Value.(*ast.Array) //nolint:forcetypeassert // they are equal
-		for i := range v.Len() {
-			if !written(v.Elem(i), w.Elem(i)) {
-				return false
-			}
-		}
-	case ast.Set: // in the order of their elements
-		return slices.EqualFunc(v.Slice(), y.Value.(ast.Set).Slice(), written) //nolint:forcetypeassert // they are equal
-	case ast.Object:
-		w := y.Value.(ast.Object) //nolint:forcetypeassert // they are equal
-		return slices.EqualFunc(v.Keys(), w.Keys(), func(k, l *ast.Term) bool {
-			return written(k, l) && written(v.Get(k), w.Get(l))
-		})
 	}
 	return true
 }

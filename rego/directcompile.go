@@ -75,14 +75,7 @@ func (d *direct) add(rule *directRule, r *ast.Rule, keys int) {
 		rule.preset = r.Head.Value
 		return
 	}
-	ast.WalkTerms(r, func(t *ast.Term) bool {
-		if n, ok := t.Value.(ast.Number); ok {
-			if _, ok := n.Float64(); !ok { // OPA's indexes tell such numbers apart by their text
-				panic(notDirect{})
-			}
-		}
-		return false
-	})
+	EachBeyondDouble(r, func(*ast.Term) { panic(notDirect{}) }) // OPA's indexes tell such numbers apart by their text
 	var chain []definition
 	var key *ast.Term
 	ref := r.Ref()

@@ -266,7 +266,6 @@ func (b *bodyCompiler) setComprehension(body ast.Body, elem *ast.Term) func(f *f
 		set := ast.NewSet()
 		f.sets[at] = growing{Set: set}
 		find(f)
-		f.sets[at] = growing{}
 		return ast.NewTerm(set)
 	}
 }

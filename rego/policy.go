@@ -30,7 +30,6 @@ type Policy struct {
 	namespace string       // of the rules of a residual, below data
 	with      *modifiers   // expressions that partial evaluation does not see
 	direct    *direct
-	mentioned []ast.Ref   // into the input
 	beyond    []*ast.Term // constants that are numbers beyond a double
 }
 

@@ -1,6 +1,10 @@
 package rego
 
-import "github.com/open-policy-agent/opa/v1/ast"
+import (
+	"slices"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
 
 // Share makes equal arrays and objects within a JSON value one and the same, where
 // they are written alike (1 is not 1.0). A subject often has the same permissions in
@@ -47,13 +51,16 @@ func compound(v ast.Value) bool {
 	}
 }
 
-// identical reports whether JSON values are equal, and written alike.
+// identical reports whether values are equal, and written alike.
 func identical(x, y ast.Value) bool {
 	switch x := x.(type) {
 	case *ast.Array:
 		y, ok := y.(*ast.Array)
 		if !ok || x.Len() != y.Len() {
 			return false
+		}
+		if x == y {
+			return true
 		}
 		for i := range x.Len() {
 			if !identical(x.Elem(i).Value, y.Elem(i).Value) {
@@ -63,10 +70,13 @@ func identical(x, y ast.Value) bool {
 		return true
 	case ast.Object:
 		y, ok := y.(ast.Object)
-		return ok && x.Len() == y.Len() && !x.Until(func(key, value *ast.Term) bool {
+		return ok && x == y || ok && x.Len() == y.Len() && !x.Until(func(key, value *ast.Term) bool {
 			other := y.Get(key)
 			return other == nil || !identical(value.Value, other.Value)
 		})
+	case ast.Set: // in the order of their elements
+		y, ok := y.(ast.Set)
+		return ok && slices.EqualFunc(x.Slice(), y.Slice(), func(s, t *ast.Term) bool { return identical(s.Value, t.Value) })
 	case ast.Null, ast.Boolean, ast.Number, ast.String:
 		return x == y
 	default:

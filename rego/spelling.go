@@ -11,20 +11,30 @@ import (
 // index of rules looks for them by their text.
 func beyondDouble(modules map[string]*ast.Module) (out []*ast.Term) {
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
-		eachBeyondDouble(modules[name], func(t *ast.Term) { out = append(out, t) })
+		EachBeyondDouble(modules[name], func(t *ast.Term) { out = append(out, t) })
 	}
 	return out
 }
 
-func eachBeyondDouble(in any, visit func(*ast.Term)) {
+// EachBeyondDouble visits the numbers in a value, or a part of a policy, that no double
+// holds.
+func EachBeyondDouble(in any, visit func(*ast.Term)) {
 	ast.WalkTerms(in, func(t *ast.Term) bool {
-		if n, ok := t.Value.(ast.Number); ok {
-			if _, ok := n.Float64(); !ok {
-				visit(t)
-			}
+		if IsBeyondDouble(t.Value) {
+			visit(t)
 		}
 		return false
 	})
+}
+
+// IsBeyondDouble reports whether a value is a number that no double holds.
+func IsBeyondDouble(v ast.Value) bool {
+	n, ok := v.(ast.Number)
+	if !ok {
+		return false
+	}
+	_, ok = n.Float64()
+	return !ok
 }
 
 // Respelt is a constant of the policy that is a number beyond a double, and how the
@@ -45,7 +55,7 @@ func (p *Policy) Respelt(known ast.Value) (constant *ast.Term, as ast.Number) {
 	for _, c := range p.beyond {
 		compare(c)
 	}
-	eachBeyondDouble(ast.NewTerm(p.data), compare)
-	eachBeyondDouble(ast.NewTerm(known), compare)
+	EachBeyondDouble(ast.NewTerm(p.data), compare)
+	EachBeyondDouble(ast.NewTerm(known), compare)
 	return constant, as
 }

@@ -96,63 +96,43 @@ func split(p Predicate, reads func(Column) bool) (without, with []Predicate) {
 
 // orExists: "a row with a, or a row with b" is a row with a or b.
 func orExists(p Or) (Predicate, bool) {
-	terms, merged := mergeExists(p, isExists, isExists, func(a, b Exists) Predicate {
+	return mergeExists(p, isExists, isExists, unwrapOr, func(a, b Exists) Predicate {
 		a.Where = Or{a.Where, b.Where}
 		return a
 	})
-	return orIf(merged, terms)
 }
 
 // andNotExists: "no row with a, and no row with b" is no row with a or b.
 func andNotExists(p And) (Predicate, bool) {
-	terms, merged := mergeExists(p, isNotExists, isNotExists, func(a, b Exists) Predicate {
+	return mergeExists(p, isNotExists, isNotExists, unwrapAnd, func(a, b Exists) Predicate {
 		a.Where = Or{a.Where, b.Where}
 		return Not{a}
 	})
-	return andIf(merged, terms)
 }
 
 // andExistsOne: of one row, "a row with a, and a row with b" is a row with a and b.
 func andExistsOne(p And) (Predicate, bool) {
-	terms, merged := mergeExists(p, isOne(isExists), isOne(isExists), func(a, b Exists) Predicate {
+	return mergeExists(p, isOne(isExists), isOne(isExists), unwrapAnd, func(a, b Exists) Predicate {
 		a.Where = And{a.Where, b.Where}
 		return a
 	})
-	return andIf(merged, terms)
 }
 
 // andNotExistsOne: of one row, "a row with a, and no row with b" is a row with a and
 // without b.
 func andNotExistsOne(p And) (Predicate, bool) {
-	terms, merged := mergeExists(p, isOne(isExists), isOne(isNotExists), func(a, b Exists) Predicate {
+	return mergeExists(p, isOne(isExists), isOne(isNotExists), unwrapAnd, func(a, b Exists) Predicate {
 		a.Where = And{a.Where, Not{b.Where}}
 		return a
 	})
-	return andIf(merged, terms)
 }
 
 // orNotExistsOne: of one row, "no row with a, or no row with b" is no row with a and b.
 func orNotExistsOne(p Or) (Predicate, bool) {
-	terms, merged := mergeExists(p, isOne(isNotExists), isOne(isNotExists), func(a, b Exists) Predicate {
+	return mergeExists(p, isOne(isNotExists), isOne(isNotExists), unwrapOr, func(a, b Exists) Predicate {
 		a.Where = And{a.Where, b.Where}
 		return Not{a}
 	})
-	return orIf(merged, terms)
-}
-
-// orIf and andIf are a junction that a rule made, if it did.
-func orIf(made bool, terms []Predicate) (Predicate, bool) {
-	if !made {
-		return nil, false
-	}
-	return unwrapOr(terms), true
-}
-
-func andIf(made bool, terms []Predicate) (Predicate, bool) {
-	if !made {
-		return nil, false
-	}
-	return unwrapAnd(terms), true
 }
 
 func isExists(p Predicate) (Exists, bool) {
@@ -172,10 +152,10 @@ func isOne(read func(Predicate) (Exists, bool)) func(Predicate) (Exists, bool) {
 	}
 }
 
-// mergeExists joins pairs of terms that are about the same rows of a table.
-func mergeExists(terms []Predicate, first, second func(Predicate) (Exists, bool), join func(a, b Exists) Predicate) ([]Predicate, bool) {
+// mergeExists joins a pair of terms that are about the same rows of a table.
+func mergeExists(terms []Predicate, first, second func(Predicate) (Exists, bool), unwrap func([]Predicate) Predicate, join func(a, b Exists) Predicate) (Predicate, bool) {
 	if len(terms) > maxPairwise {
-		return terms, false
+		return nil, false
 	}
 	for i, t := range terms {
 		a, ok := first(t)
@@ -186,11 +166,11 @@ func mergeExists(terms []Predicate, first, second func(Predicate) (Exists, bool)
 			if b, ok := second(other); ok && i != j && sameRows(a, b) {
 				out := slices.Clone(terms)
 				out[i] = join(a, b)
-				return slices.Delete(out, j, j+1), true
+				return unwrap(slices.Delete(out, j, j+1)), true
 			}
 		}
 	}
-	return terms, false
+	return nil, false
 }
 
 // sameRows reports whether two subqueries are about the same rows.

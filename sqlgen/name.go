@@ -34,10 +34,10 @@ func QuoteName(s string) string { return quoteName(s) }
 
 // quoteName renders a possibly qualified name, quoted where SQL demands it.
 func quoteName(s string) string {
-	var b strings.Builder
 	if plainName(s) {
 		return s
 	}
+	var b strings.Builder
 	for i, part := range strings.Split(s, ".") {
 		if i > 0 {
 			b.WriteByte('.')

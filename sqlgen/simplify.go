@@ -174,19 +174,20 @@ func isNot(p Predicate) bool {
 
 func (s *simplifier) all(terms []Predicate) []Predicate {
 	before := s.fired
+	var out []Predicate // nil while nothing fired
 	for i, t := range terms {
 		after := s.simplify(t)
-		if s.fired == before {
-			continue
+		if out == nil && s.fired != before {
+			out = slices.Clone(terms)
 		}
-		out := slices.Clone(terms)
-		out[i] = after
-		for j, t := range terms[i+1:] {
-			out[i+1+j] = s.simplify(t)
+		if out != nil {
+			out[i] = after
 		}
-		return out
 	}
-	return terms
+	if out == nil {
+		return terms
+	}
+	return out
 }
 
 // fire applies the rules in turn for as long as the node keeps its kind.
