@@ -41,7 +41,7 @@ func checkCommand() *cobra.Command {
 every row, such as with a misspelt label, and fields that the policy reads and the schema
 lacks. With a database it also compares the schema with the tables there: columns and
 their types, NOT NULL, enumerated types. It reads the catalogue in one read-only
-transaction, and no rows.
+transaction, and no rows. What has no exact translation is found by compile, not here.
 
 Exit codes: 0 nothing found, 1 errors or warnings found, 2 nothing could be checked.`,
 		Example: `  rowfence check -p policies/authz.rego -s policies/schema.yaml

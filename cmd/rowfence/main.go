@@ -66,7 +66,8 @@ func rootCommand() *cobra.Command {
 condition that is true of exactly the rows that the policy allows, and serves the
 audit log that needs it most.
 
-Exit codes: 0 done, 1 failed or used wrongly, 2 the policy, schema or input is refused.`,
+Exit codes: 0 done, 1 failed or used wrongly, 2 the policy, schema or input is refused.
+Those of check, verify, audit and maintain are in their own help.`,
 		Example: `  rowfence compile -p policies/authz.rego -s policies/schema.yaml -r audit_log -i input.json
   rowfence serve --demo`,
 		SilenceUsage:  true,

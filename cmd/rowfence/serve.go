@@ -64,7 +64,7 @@ or done by --maintenance-url.`,
 	f.StringVar(&config.DatabaseURL, "database-url", "", "PostgreSQL to use, by default that of the variable ROWFENCE_DATABASE_URL; a private one when empty")
 	f.StringVar(&config.Listen, "listen", serve.DefaultListen, "address to listen on")
 	f.StringVar(&config.DataDir, "data-dir", ".rowfence", "directory for the private PostgreSQL and demo-tokens.json")
-	f.BoolVar(&config.Demo, "demo", false, "load demo data, and print the tokens of five people; they are the same everywhere")
+	f.BoolVar(&config.Demo, "demo", false, "load demo data, and print the tokens of five people and a service; they are the same everywhere")
 	f.IntVar(&config.Rows, "rows", 0, "audit logs of the demo data (default 200000)")
 	f.StringVar(&config.MaintenanceURL, "maintenance-url", "", "the same PostgreSQL as the owner of its tables, for migrations and maintenance; by default that of ROWFENCE_MAINTENANCE_URL, else --database-url")
 	f.DurationVar(&config.MaintainEvery, "maintain-every", maintain.DefaultEvery, "how often partitions are made, rows sealed and old ones purged; 0 is never")
