@@ -81,7 +81,7 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 				if err != nil {
 					return err
 				}
-				options.Checkpoints = append(options.Checkpoints, stored...)
+				options.Checkpoints = withMore(options.Checkpoints, stored)
 			}
 			if !quiet {
 				options.Progress = func(rows int64) { fmt.Fprintf(cmd.ErrOrStderr(), "%d rows read\n", rows) }
@@ -106,6 +106,21 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 	f.StringVar(&format, "format", "text", "text or json")
 	f.BoolVarP(&quiet, "quiet", "q", false, "no progress on standard error")
 	return cmd
+}
+
+// withMore adds the checkpoints that are not there yet: a file often has those of the
+// database.
+func withMore(all, more []seal.Checkpoint) []seal.Checkpoint {
+	there := map[string]bool{}
+	for _, c := range all {
+		there[string(c.Signature)] = true
+	}
+	for _, c := range more {
+		if !there[string(c.Signature)] {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 func readCheckpoints(path string) (all []seal.Checkpoint, bad []seal.BadLine, err error) {
@@ -160,7 +175,7 @@ func auditKeygenCommand() *cobra.Command {
 		Long:    `keygen makes an ed25519 key: its private half for rowfence serve or maintain, its public half for rowfence audit verify. It replaces no file.`,
 		Example: `  rowfence audit keygen --private-key sign.pem --public-key verify.pem`,
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if private == "" || public == "" {
 				return errors.New("--private-key and --public-key are needed")
 			}
@@ -171,7 +186,11 @@ func auditKeygenCommand() *cobra.Command {
 			if err := writeNew(private, privateText, 0o600); err != nil {
 				return err
 			}
-			return writeNew(public, publicText, 0o644)
+			if err := writeNew(public, publicText, 0o644); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s signs checkpoints, and %s is what they are verified with\n", private, public)
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&private, "private-key", "", "file to write the private key to, readable by its owner alone")

@@ -141,7 +141,7 @@ func (r *request) readInput(stdin io.Reader) ([]byte, error) {
 	if r.input == "-" {
 		return io.ReadAll(io.LimitReader(stdin, maxInput))
 	}
-	if strings.HasPrefix(strings.TrimSpace(r.input), "{") {
+	if text := strings.TrimSpace(r.input); strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[") {
 		return []byte(r.input), nil
 	}
 	return os.ReadFile(r.input)

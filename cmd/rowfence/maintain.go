@@ -171,7 +171,12 @@ maintenance to --maintenance-url or to rowfence maintain.
 
 Run it again after an upgrade: new tables need it.`,
 		Example: `  rowfence maintain grant rowfence_server --database-url postgres://owner@db/rowfence`,
-		Args:    cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError("want the name of one ROLE: rowfence maintain grant rowfence_server")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pool, err := openDatabase(cmd, url)
 			if err != nil {

@@ -154,7 +154,7 @@ func readInputs(paths []string) ([]verify.Input, error) {
 				return nil, fmt.Errorf("reading inputs: %w", err)
 			}
 			if len(files) == 0 {
-				return nil, fmt.Errorf("reading inputs: %s has no *.json", path)
+				return nil, usageError(fmt.Sprintf("reading inputs: %s has no *.json", path))
 			}
 		}
 		for _, file := range files {
