@@ -174,8 +174,8 @@ func Served(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) bool {
 func (l Log) joins(tested sqlgen.And) bool {
 	behind := 0
 	for _, term := range tested {
-		switch c, ok := term.(sqlgen.Compare); {
-		case ok && c.Op == sqlgen.EQ && l.ownIndexed(c.L, l.behind):
+		switch {
+		case l.isBehind(term):
 			behind++
 		case l.leads(term):
 			return false

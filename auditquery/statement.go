@@ -55,7 +55,7 @@ func Keys(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	}
 	ids, rest := of.organizations(filter)
 	_, _, _, tested := of.split(filter)
-	if len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) && tested == nil {
+	if len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) && of.ordered(ids, tested) {
 		s.keysPerOrganization(ids, rest, page)
 	} else {
 		s.write("SELECT ", of.keys(""), of.from())

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -48,6 +49,7 @@ func TestStatements(t *testing.T) {
 	)
 	one, both := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
 	page := auditquery.Page{Limit: 25, Offset: 50}
+	day := time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
 	many := make([]uuid.UUID, 100)
 	for i := range many {
 		many[i] = nth(byte(0x20 + i))
@@ -115,6 +117,15 @@ func TestStatements(t *testing.T) {
 			keysArgs:  []any{ids(0x11, 0x12), "template", "login", int64(25)},
 			count:     "SELECT count(*) FROM (SELECT 1" + joined + " WHERE resource_type <> $2 AND action = $3 LIMIT 2001) AS capped",
 			countArgs: []any{ids(0x11, 0x12), "template", "login"},
+		},
+		{
+			name: "several organizations, with what has an index behind them alone", authorized: both, q: "action:login date_from:2026-04-01", page: auditquery.Page{Limit: 25},
+			keys: "SELECT k.id, k.time FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
+				`SELECT id, time FROM audit_logs WHERE organization_id = o.id AND action = $2 AND "time" >= $3` + order + " LIMIT $4" +
+				") AS k ORDER BY k.time DESC, k.id DESC LIMIT $5",
+			keysArgs:  []any{ids(0x11, 0x12), "login", day, int64(25), int64(25)},
+			count:     "SELECT count(*) FROM (SELECT 1" + joined + ` WHERE action = $2 AND "time" >= $3 LIMIT 2001) AS capped`,
+			countArgs: []any{ids(0x11, 0x12), "login", day},
 		},
 		{
 			name: "several organizations, of which the search wants one", authorized: both, q: "organization:Acme action:login", page: auditquery.Page{Limit: 25},

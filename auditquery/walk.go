@@ -18,6 +18,10 @@ type Shape struct {
 	Tested bool
 	// Served is what [Served] says.
 	Served bool
+	// Ordered: an index has the keys of the whole log, or of each organization that is
+	// asked for, in the log's order. Tested is at most a condition that has an index
+	// behind the organization.
+	Ordered bool
 	// Sorted: an index finds the rows and has all of their keys, though not in the
 	// log's order. The planner may then sort keys without reading a row, and for rows
 	// would rather walk the log by time.
@@ -29,7 +33,28 @@ func ShapeOf(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) Shape {
 	filter := both(authorized, search)
 	ids, several, _, tested := of.split(filter)
 	sorted := ids == nil && len(tested) == 1 && of.leads(tested[0]) && within(tested[0])
-	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search), Sorted: sorted}
+	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search), Ordered: of.ordered(ids, tested), Sorted: sorted}
+}
+
+// ordered reports whether an index has each organization's keys in the log's order. For
+// a condition that has one behind the organization, many are not asked for one by one:
+// what they have together is found sooner.
+func (l Log) ordered(ids []uuid.UUID, tested sqlgen.And) bool {
+	switch len(tested) {
+	case 0:
+		return true
+	case 1:
+		return ids != nil && len(ids) < manyOrganizations && l.isBehind(tested[0])
+	default:
+		return false
+	}
+}
+
+// isBehind reports whether an index behind the organization has the rows of which the
+// condition is true, in the log's order.
+func (l Log) isBehind(p sqlgen.Predicate) bool {
+	c, ok := p.(sqlgen.Compare)
+	return ok && c.Op == sqlgen.EQ && l.ownIndexed(c.L, l.behind)
 }
 
 // within reports whether the condition is that an address is in a network.

@@ -100,17 +100,28 @@ func TestNewestAndRows(t *testing.T) {
 
 func TestShapeOf(t *testing.T) {
 	one, two := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
+	var many []uuid.UUID
+	for i := range 100 {
+		many = append(many, nth(byte(i)))
+	}
 	for _, c := range []struct {
 		authorized sqlgen.Filter
 		q          string
 		want       auditquery.Shape
 	}{
-		{sqlgen.Always(), "", auditquery.Shape{Served: true}},
-		{one, "date_from:2026-04-01", auditquery.Shape{Served: true}},
-		{two, "", auditquery.Shape{Several: true, Served: true}},
-		{two, "action:login", auditquery.Shape{Several: true, Tested: true, Served: true}},
+		{sqlgen.Always(), "", auditquery.Shape{Served: true, Ordered: true}},
+		{sqlgen.Always(), "action:login", auditquery.Shape{Tested: true, Served: true}},
+		{one, "date_from:2026-04-01", auditquery.Shape{Served: true, Ordered: true}},
+		{one, "date_from:2026-04-01 action:login", auditquery.Shape{Tested: true, Served: true, Ordered: true}},
+		{one, "resource_type:template action:login", auditquery.Shape{Tested: true, Served: true}},
+		{one, "action:login action:logout", auditquery.Shape{Tested: true, Served: true}},
+		{two, "", auditquery.Shape{Several: true, Served: true, Ordered: true}},
+		{two, "action:login", auditquery.Shape{Several: true, Tested: true, Served: true, Ordered: true}},
+		{two, "resource_target:web", auditquery.Shape{Several: true, Tested: true, Served: true}},
+		{inOrganizations(many...), "", auditquery.Shape{Several: true, Served: true, Ordered: true}},
+		{inOrganizations(many...), "action:login", auditquery.Shape{Several: true, Tested: true, Served: true}},
 		{two, "organization:Acme -action:login", auditquery.Shape{Tested: true}},
-		{sqlgen.Never(), "-action:login", auditquery.Shape{Served: true}},
+		{sqlgen.Never(), "-action:login", auditquery.Shape{Served: true, Ordered: true}},
 		{sqlgen.Always(), "ip:10.20.7.0/24 date_from:2026-04-01", auditquery.Shape{Tested: true, Served: true, Sorted: true}},
 		{sqlgen.Always(), "ip:10.20.7.1", auditquery.Shape{Tested: true, Served: true}},
 		{sqlgen.Always(), "-ip:10.20.7.0/24", auditquery.Shape{Tested: true}},

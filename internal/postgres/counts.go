@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/sqlgen"
@@ -19,9 +21,6 @@ const (
 	servedCountLimit   = 250 * time.Millisecond
 	unservedCountLimit = 50 * time.Millisecond
 )
-
-// errCountLimit is why a count was given up, and not the request.
-var errCountLimit = errors.New("the time limit of a count has passed")
 
 // CountAuditLogs is the number of audit logs that are both authorized and found.
 func (db *DB) CountAuditLogs(ctx context.Context, authorized sqlgen.Filter, search sqlgen.Predicate, how audit.Counting) (audit.Count, error) {
@@ -52,7 +51,7 @@ func (db *DB) count(ctx context.Context, doing string, of auditquery.Log, author
 		return all, nil
 	}
 	err := db.countWithin(ctx, limit, doing, text, args, &all.Rows)
-	if !errors.Is(err, errCountLimit) {
+	if !errors.Is(err, ErrLimit) {
 		return all, err
 	}
 	newest := audit.Count{Cap: how.Cap}
@@ -65,7 +64,7 @@ func (db *DB) count(ctx context.Context, doing string, of auditquery.Log, author
 		return newest, nil
 	}
 	err = db.countWithin(ctx, how.Within, doing, text, args, &newest.Rows, &newest.LowerBound)
-	if errors.Is(err, errCountLimit) {
+	if errors.Is(err, ErrLimit) {
 		return audit.Count{Cap: how.Cap, LowerBound: true}, nil
 	}
 	if how.Exact && newest.Rows > how.Cap {
@@ -74,9 +73,10 @@ func (db *DB) count(ctx context.Context, doing string, of auditquery.Log, author
 	return newest, err
 }
 
-// countWithin reads a count. The error is errCountLimit when the time passed.
+// countWithin reads a count. The error is ErrLimit when the time passed.
 func (db *DB) countWithin(ctx context.Context, limit time.Duration, doing, text string, args []any, into ...any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errCountLimit)
-	defer cancel()
-	return queryError(ctx, doing, db.pool.QueryRow(ctx, text, args...).Scan(into...))
+	return queryError(ctx, doing, Within(ctx, db.pool, limit, text, args, func(rows pgx.Rows) error {
+		_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) { return struct{}{}, row.Scan(into...) })
+		return err
+	}))
 }

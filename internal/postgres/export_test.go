@@ -25,19 +25,17 @@ func Hastier(db *DB) *DB { return &DB{pool: db.pool} }
 // WalkAuditLogs is the page of a walk, during which something happens before its rows
 // are looked up by their keys.
 func WalkAuditLogs(ctx context.Context, db *DB, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, happens func()) ([]audit.Log, *auditquery.Stop, error) {
-	q := &interrupted{pool: db.pool, happens: happens}
+	q := &interrupted{db.pool, happens}
 	return auditLogPages.walk(ctx, q, time.Hour, auditquery.ShapeOf(auditquery.AuditLogs(), authorized, search), authorized, search, page)
 }
 
 type interrupted struct {
-	pool    *pgxpool.Pool
+	*pgxpool.Pool
 	happens func()
-	queries int
 }
 
+// Query is how rows are looked up; the walk itself has a limit.
 func (i *interrupted) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if i.queries++; i.queries == 2 {
-		i.happens()
-	}
-	return i.pool.Query(ctx, sql, args...)
+	i.happens()
+	return i.Pool.Query(ctx, sql, args...)
 }

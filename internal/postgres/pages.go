@@ -35,9 +35,6 @@ type pageLimits struct {
 
 var usualLimits = pageLimits{ordered: 50 * time.Millisecond, served: 250 * time.Millisecond, unserved: 50 * time.Millisecond, walk: time.Second}
 
-// errPageLimit is why a page's statement was given up, and not the request.
-var errPageLimit = errors.New("the time limit of a page's statement has passed")
-
 // A pageSource is a log as pages are read from it.
 type pageSource[Row any] struct {
 	log   auditquery.Log
@@ -52,31 +49,30 @@ type pageSource[Row any] struct {
 // page are the rows of a page, by the first of these ways that gives them, each of
 // which looks at a bounded number of rows or takes a bounded time:
 //
-//  1. Of several organizations, unless an index serves the search: those among the
-//     newest rows of the log, whose organizations and conditions are tested in
-//     passing. Otherwise as the planner thinks best, which is mostly right: it may
-//     walk the log by time for an organization that is large, and quiet of late.
-//  2. Without other conditions than the organization and the time: by keys, of which
-//     an index has each organization's in order.
+//  1. Of several organizations, unless an index serves the search and has not the page
+//     in its order: those among the newest rows of the log, whose organizations and
+//     conditions are tested in passing. Otherwise as the planner thinks best, which is
+//     mostly right: it may walk the log by time for an organization that is large, and
+//     quiet of late.
+//  2. Where an index has each organization's keys in order: by those.
 //  3. Among the newest rows that a budget pays for, of the whole log, or of each
 //     organization. The page may then end before it is full: searched is where.
-func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Stop, err error) {
+func (s pageSource[Row]) page(ctx context.Context, q pageReader, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Stop, err error) {
 	shape := auditquery.ShapeOf(s.log, authorized, search)
 	if text, args, ok := s.first(shape, authorized, search, page); ok {
-		all := !shape.Several || shape.Tested && shape.Served
-		bounded, cancel := ctx, context.CancelFunc(func() {})
-		if all { // the newest rows are bounded as they are
-			bounded, cancel = context.WithTimeoutCause(ctx, limits.of(shape), errPageLimit)
+		all := !amongNewest(shape)
+		if all {
+			rows, err = s.readWithin(ctx, q, limits.of(shape), text, args)
+		} else { // the newest rows are bounded as they are
+			rows, err = s.read(ctx, q, text, args)
 		}
-		rows, err = s.read(bounded, q, text, args)
-		cancel()
 		switch {
-		case errors.Is(err, errPageLimit):
+		case errors.Is(err, ErrLimit):
 		case err != nil || all || len(rows) >= page.Limit:
 			return rows, nil, err
 		}
 	}
-	if shape.Tested {
+	if !shape.Ordered {
 		return s.walk(ctx, q, limits.walk, shape, authorized, search, page)
 	}
 	text, args, ok := s.statement(authorized, search, page)
@@ -90,13 +86,13 @@ func (s pageSource[Row]) page(ctx context.Context, q rowsOf, limits pageLimits, 
 // first is the statement of the first way, if there is one.
 func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
 	switch {
-	case shape.Several && !(shape.Tested && shape.Served):
+	case amongNewest(shape):
 		text, args, ok = auditquery.Newest(s.log, authorized, search, page, newestRows, 1)
 	case shape.Sorted:
 		return s.statement(authorized, search, page)
 	case page.Offset <= 0:
 		text, args, ok = auditquery.Rows(s.log, authorized, search, page, 1)
-	case shape.Tested:
+	case !shape.Ordered:
 		return s.statement(authorized, search, page)
 	default: // what is skipped is skipped in the index, and at once
 		return "", nil, false
@@ -104,9 +100,14 @@ func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter,
 	return fmt.Sprintf(s.whole, text), args, ok
 }
 
+// amongNewest reports whether a page is first looked for among the newest rows of the log.
+func amongNewest(shape auditquery.Shape) bool {
+	return shape.Several && (shape.Ordered || !shape.Served)
+}
+
 func (l pageLimits) of(shape auditquery.Shape) time.Duration {
 	switch {
-	case !shape.Tested:
+	case shape.Ordered:
 		return l.ordered
 	case shape.Served:
 		return l.served
@@ -130,22 +131,29 @@ func (s pageSource[Row]) read(ctx context.Context, q rowsOf, text string, args [
 	return all, queryError(ctx, s.doing, err)
 }
 
+// readWithin is read with a limit of time: the error is ErrLimit when that passed.
+func (s pageSource[Row]) readWithin(ctx context.Context, q pageReader, limit time.Duration, text string, args []any) (all []Row, err error) {
+	err = Within(ctx, q, limit, text, args, func(rows pgx.Rows) (err error) {
+		all, err = pgx.CollectRows(rows, s.scan)
+		return err
+	})
+	return all, queryError(ctx, s.doing, err)
+}
+
 // walk looks at no more rows than there is a budget for, and at fewer when a statement
 // takes longer than the limit. Of several organizations the newest rows of the log are
 // looked at, and if these are not enough the newest of each: the page is of what came
 // further.
-func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, limit time.Duration, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, *auditquery.Stop, error) {
+func (s pageSource[Row]) walk(ctx context.Context, q pageReader, limit time.Duration, shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) ([]Row, *auditquery.Stop, error) {
 	within := func(way auditquery.Way, budget int) ([]auditquery.Place, *auditquery.Stop, error) {
-		bounded, cancel := context.WithTimeoutCause(ctx, limit, errPageLimit)
-		defer cancel()
-		return s.walkBy(bounded, q, way, authorized, search, page, budget)
+		return s.walkBy(ctx, q, limit, way, authorized, search, page, budget)
 	}
 	keys, searched, err := within(auditquery.ByTime, walkBudget)
-	if errors.Is(err, errPageLimit) {
+	if errors.Is(err, ErrLimit) {
 		keys, searched, err = within(auditquery.ByTime, shortWalk)
 	}
-	if errors.Is(err, errPageLimit) { // however long it takes: the next page has to begin behind a row
-		keys, searched, err = s.walkBy(ctx, q, auditquery.ByTime, authorized, search, page, leastWalk)
+	if errors.Is(err, ErrLimit) { // however long it takes: the next page has to begin behind a row
+		keys, searched, err = s.walkBy(ctx, q, maxLimit, auditquery.ByTime, authorized, search, page, leastWalk)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -153,7 +161,7 @@ func (s pageSource[Row]) walk(ctx context.Context, q rowsOf, limit time.Duration
 	if shape.Several && searched != nil {
 		found, end, err := within(auditquery.ByOrganization, walkBudget)
 		switch {
-		case errors.Is(err, errPageLimit): // what was found is good enough
+		case errors.Is(err, ErrLimit): // what was found is good enough
 		case err != nil:
 			return nil, nil, err
 		case end == nil || further(end.Place, searched.Place, page):
@@ -186,27 +194,26 @@ func further(a, b auditquery.Place, page auditquery.Page) bool {
 
 // walkBy are the keys of the rows that are found, and where the walk ended: nil if
 // it came to the end of the log, or found enough.
-func (s pageSource[Row]) walkBy(ctx context.Context, q rowsOf, way auditquery.Way, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, budget int) (keys []auditquery.Place, searched *auditquery.Stop, err error) {
+func (s pageSource[Row]) walkBy(ctx context.Context, q pageReader, limit time.Duration, way auditquery.Way, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, budget int) (keys []auditquery.Place, searched *auditquery.Stop, err error) {
 	text, args, ok := auditquery.Walk(s.log, authorized, search, page, way, budget, 1)
 	if !ok {
 		return nil, nil, nil
 	}
-	rows, err := q.Query(ctx, text, args...)
-	if err != nil {
-		return nil, nil, queryError(ctx, s.doing, err)
-	}
 	var at auditquery.Place
 	var beyond bool
 	var nth int
-	_, err = pgx.ForEachRow(rows, []any{&at.ID, &at.Time, &beyond, &nth}, func() error {
-		switch {
-		case searched != nil: // behind where it ended
-		case beyond:
-			searched = new(at.Stop(page, nth))
-		default:
-			keys = append(keys, at)
-		}
-		return nil
+	err = Within(ctx, q, limit, text, args, func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&at.ID, &at.Time, &beyond, &nth}, func() error {
+			switch {
+			case searched != nil: // behind where it ended
+			case beyond:
+				searched = new(at.Stop(page, nth))
+			default:
+				keys = append(keys, at)
+			}
+			return nil
+		})
+		return err
 	})
 	return keys, searched, queryError(ctx, s.doing, err)
 }

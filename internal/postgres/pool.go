@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 	googleuuid "github.com/vgarvardt/pgx-google-uuid/v5"
 )
@@ -44,9 +43,8 @@ func Open(ctx context.Context, url string) (*pgxpool.Pool, error) {
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	// The default closes the connection and leaves PostgreSQL working on a query
 	// that nobody waits for.
-	config.ConnConfig.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
-		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: cancelTimeout}
-	}
+	config.ConnConfig.BuildContextWatcherHandler = abandon
+	config.PrepareConn = usable
 	// Otherwise each uuid is asked for its driver.Value, which is a text that is parsed
 	// again: an auditor of 1,000 organizations has as many in each statement.
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {

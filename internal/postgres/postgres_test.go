@@ -69,17 +69,21 @@ func TestMigrateOnceFromSeveralServers(t *testing.T) {
 	require.NoError(t, postgres.NewDB(pool).Ready(t.Context()))
 }
 
+func ofOneConnection(t *testing.T) *pgxpool.Pool {
+	t.Helper()
+	url, separator := pgtest.URL(t), "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	pool, err := postgres.Open(t.Context(), url+separator+"pool_max_conns=1")
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
 // A pool of one connection is enough, though a migration takes more.
 func TestMigrateWithOneConnection(t *testing.T) {
-	url := pgtest.URL(t)
-	if strings.Contains(url, "?") {
-		url += "&"
-	} else {
-		url += "?"
-	}
-	pool, err := postgres.Open(t.Context(), url+"pool_max_conns=1")
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := ofOneConnection(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, postgres.Migrate(ctx, pool, discard))

@@ -24,6 +24,7 @@ import (
 
 // A querier is a pool, a connection or a transaction.
 type querier interface {
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
@@ -43,21 +44,44 @@ type sent struct {
 
 // TraceQueryStart records the statement if it is of the log.
 func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if !strings.Contains(data.SQL, "audit_logs") {
-		return ctx // the users and resources of a page
-	}
-	s := sent{statement: statement{data.SQL, data.Args}}
-	if until, ok := ctx.Deadline(); ok {
-		s.within = time.Until(until)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.sent = append(r.sent, s)
+	r.add(sent{statement: statement{data.SQL, data.Args}})
 	return ctx
 }
 
 // TraceQueryEnd does nothing.
 func (r *recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TraceBatchStart records a statement that is limited: it stands behind its limit.
+func (r *recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	var within time.Duration
+	for _, q := range data.Batch.QueuedQueries {
+		if q.SQL == postgres.LimitStatement {
+			n, err := strconv.Atoi(q.Arguments[0].(string))
+			if err != nil {
+				panic(err) // it is the storage's own
+			}
+			within = time.Duration(n) * time.Millisecond
+			continue
+		}
+		r.add(sent{statement{q.SQL, q.Arguments}, within})
+	}
+	return ctx
+}
+
+// TraceBatchQuery does nothing.
+func (r *recorder) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// TraceBatchEnd does nothing.
+func (r *recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+func (r *recorder) add(s sent) {
+	if !strings.Contains(s.sql, "audit_logs") {
+		return // the users and resources of a page
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent = append(r.sent, s)
+}
 
 func (r *recorder) take() []sent {
 	r.mu.Lock()
@@ -152,14 +176,14 @@ func (s *server) asked(ctx context.Context, authorized sqlgen.Filter, of search)
 func again(in querier, all []sent) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		for _, s := range all {
-			bounded, cancel := ctx, context.CancelFunc(func() {})
-			if s.within > 0 {
-				bounded, cancel = context.WithTimeout(ctx, s.within)
+			if s.within == 0 {
+				if err := read(ctx, in, s.statement); err != nil {
+					return err
+				}
+				continue
 			}
-			err := read(bounded, in, s.statement)
-			given := ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded)
-			cancel()
-			if err != nil && !given {
+			err := postgres.Within(ctx, in, s.within, s.sql, s.args, drain)
+			if err != nil && !errors.Is(err, postgres.ErrLimit) {
 				return err
 			}
 		}
@@ -173,6 +197,10 @@ func read(ctx context.Context, in querier, s statement) error {
 	if err != nil {
 		return err
 	}
+	return drain(rows)
+}
+
+func drain(rows pgx.Rows) error {
 	for rows.Next() {
 		rows.RawValues()
 	}
