@@ -92,7 +92,7 @@ var auditIndexes = map[string]bool{
 }
 
 // auditIndexesBehind are the columns that have one behind the organization, too.
-var auditIndexesBehind = map[string]bool{"resource_type": true, "action": true}
+var auditIndexesBehind = map[string]bool{"resource_type": true, "action": true, "user_id": true, "resource_id": true}
 
 // auditText is the target and the acting user's name.
 var auditText = words{log: "audit_logs", users: []sqlgen.Column{userID}}

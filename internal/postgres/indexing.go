@@ -10,17 +10,29 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// organizationIndexesVersion is the migration that adds indexes to a log that is
-// partitioned. It is written in Go because PostgreSQL builds no index of a partitioned
-// table while that is written to; those of its partitions it does.
-const organizationIndexesVersion = 30
+// The migrations that add indexes to a log that is partitioned. They are written in Go
+// because PostgreSQL builds no index of a partitioned table while that is written to;
+// those of its partitions it does.
+//
+// What an organization's auditor looks for is often frequent elsewhere and not in the
+// organization: then it is found neither in the index of its organization nor in that
+// of the condition without looking at many rows.
+var organizationIndexes = map[int64][]partitionedIndex{
+	30: {
+		{AuditLogTable, "_organization_action", `(organization_id, action, "time" DESC, id DESC)`},               // action:x in one organization
+		{AuditLogTable, "_organization_resource_type", `(organization_id, resource_type, "time" DESC, id DESC)`}, // resource_type:x in one organization
+	},
+	31: {
+		{AuditLogTable, "_organization_user", `(organization_id, user_id, "time" DESC, id DESC)`},         // username:x, email:x in one organization
+		{AuditLogTable, "_organization_resource", `(organization_id, resource_id, "time" DESC, id DESC)`}, // resource_id:x in one organization
+	},
+}
 
-// What an organization's auditor looks for among the rows of an organization: a kind
-// or an action that is frequent elsewhere, and not there, is found in neither of the
-// indexes that lead with one of the two alone.
-var organizationIndexes = []partitionedIndex{
-	{AuditLogTable, "_organization_action", `(organization_id, action, "time" DESC, id DESC)`},               // action:x in one organization
-	{AuditLogTable, "_organization_resource_type", `(organization_id, resource_type, "time" DESC, id DESC)`}, // resource_type:x in one organization
+func indexings(pool *pgxpool.Pool) (all []*goose.Migration) {
+	for version, indexes := range organizationIndexes {
+		all = append(all, indexing(pool, version, indexes))
+	}
+	return all
 }
 
 func indexing(pool *pgxpool.Pool, version int64, indexes []partitionedIndex) *goose.Migration {

@@ -47,7 +47,7 @@ func TestLogsAreIndexedWhileTheyAreWritten(t *testing.T) {
 	require.NoError(t, <-migrated)
 
 	partitions := query[int](t, pool, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_logs'::regclass")
-	for name, on := range map[string]string{"action": "action", "resource_type": "resource_type"} {
+	for name, on := range map[string]string{"action": "action", "resource_type": "resource_type", "user": "user_id", "resource": "resource_id"} {
 		index := "audit_logs_organization_" + name
 		require.True(t, query[bool](t, pool, "SELECT indisvalid FROM pg_index WHERE indexrelid = $1::text::regclass", index))
 		require.Equal(t, partitions, query[int](t, pool, `SELECT count(*) FROM pg_inherits AS i JOIN pg_index AS x ON x.indexrelid = i.inhrelid

@@ -58,7 +58,7 @@ func migrateTo(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger, versio
 	// This gives the connections back; the pool stays open.
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithSessionLocker(locker), goose.WithGoMigrations(partitioning(pool), indexing(pool, organizationIndexesVersion, organizationIndexes)),
+		goose.WithSessionLocker(locker), goose.WithGoMigrations(append(indexings(pool), partitioning(pool))...),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("reading the embedded migrations: %w", err)
@@ -79,7 +79,10 @@ func latestMigration() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("reading the embedded migrations: %w", err)
 	}
-	latest := int64(max(partitioningVersion, organizationIndexesVersion))
+	latest := int64(partitioningVersion)
+	for version := range organizationIndexes {
+		latest = max(latest, version)
+	}
 	for _, f := range files {
 		version, err := goose.NumericComponent(f.Name())
 		if err != nil {
