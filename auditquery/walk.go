@@ -130,6 +130,8 @@ func Newest(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page
 	s.from(page, scope == nil)
 	s.write(of.order("", page.backward()), " LIMIT ", strconv.Itoa(rows), ") AS ", of.name)
 	s.matching(" WHERE ", sqlgen.When(tested))
+	// Again: a condition that is an EXISTS may become a join, which loses the order.
+	s.write(of.order("", page.backward()))
 	s.page(page)
 	return s.text.String(), s.args, true
 }

@@ -81,7 +81,7 @@ func TestNewestAndRows(t *testing.T) {
 	text, args, ok := auditquery.Newest(of, two, search, page, 2000, 1)
 	require.True(t, ok)
 	require.Equal(t, `SELECT * FROM (SELECT * FROM audit_logs WHERE "time" >= $1 ORDER BY time DESC, id DESC LIMIT 2000) AS audit_logs`+
-		" WHERE organization_id = ANY($2) AND action <> $3 LIMIT $4", text)
+		" WHERE organization_id = ANY($2) AND action <> $3 ORDER BY time DESC, id DESC LIMIT $4", text)
 	require.Equal(t, []any{day, ids(0x11, 0x12), "login", int64(25)}, args)
 	text, args, ok = auditquery.Rows(of, two, search, page, 1)
 	require.True(t, ok)

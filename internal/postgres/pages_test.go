@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rowfence/rowfence/auditquery"
@@ -220,4 +221,34 @@ func follow(t *testing.T, db *postgres.DB, authorized sqlgen.Filter, search sqlg
 	}
 	require.Fail(t, "the pages do not end")
 	return nil, false
+}
+
+// Where a text is excluded that too many users have in their names, PostgreSQL joins the
+// newest rows with the users. A join that is too large for its memory loses the order,
+// and with it the page must not lose rows.
+func TestPagesOfTheNewestKeepTheirOrderInAJoin(t *testing.T) {
+	pool, _ := people(t)
+	exec(t, pool, `INSERT INTO users (username) SELECT 'usr' || i FROM generate_series(1, 20000) AS i`)
+	exec(t, pool, `INSERT INTO audit_logs (time, organization_id, user_id, resource_type, resource_target, action, status_code)
+		SELECT '2026-04-09Z'::timestamptz - i * interval '5 minutes', CASE WHEN i % 3 = 0 THEN $2::uuid ELSE $1::uuid END, gen_random_uuid(),
+			'user', '', 'create', 200
+		FROM generate_series(1, 2000) AS i`, orgA, orgB)
+	exec(t, pool, "ANALYZE users, audit_logs")
+	config := pool.Config()
+	config.ConnConfig.RuntimeParams["work_mem"] = "64kB"
+	small, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer small.Close()
+	db := postgres.NewDB(small)
+	search, err := auditquery.ParseAudit("-usr")
+	require.NoError(t, err)
+	resolved, err := db.Resolve(t.Context(), uuid.UUID{}, search.Names())
+	require.NoError(t, err)
+	found := search.Predicate(resolved)
+	want := query[[]uuid.UUID](t, pool, "SELECT array_agg(id ORDER BY time DESC, id DESC) FROM audit_logs")
+	for _, newer := range []bool{false, true} {
+		got, _ := follow(t, db, orgIs(orgA, orgB), found, 1001, 0, newer)
+		require.Equal(t, len(want), len(got))
+		require.Equal(t, want, got)
+	}
 }
