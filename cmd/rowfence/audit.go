@@ -244,9 +244,9 @@ Exit codes: 0 done, 1 failed, 3 another session maintains the logs.`,
 				if err != nil {
 					return err
 				}
-				checkpoint, made, err := m.Checkpoint(cmd.Context(), key)
+				checkpoint, _, err := m.Checkpoint(cmd.Context(), key)
 				if err == nil && checkpoint.N > 0 && file != "" {
-					err = maintain.KeepCheckpoints(cmd.Context(), m, file, checkpoint, made)
+					err = maintain.KeepCheckpoints(cmd.Context(), m, file, checkpoint)
 				}
 				if err = errors.Join(err, m.Close()); err != nil {
 					return err

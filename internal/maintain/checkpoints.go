@@ -8,18 +8,26 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/rowfence/rowfence/internal/postgres"
 	"github.com/rowfence/rowfence/internal/seal"
 )
 
 // KeepCheckpoints appends to the file those checkpoints of the database, signed by the
-// last one's key, that it lacks: a new one, and what writes that failed left out. If the
-// database's can't be read, the last one is, if it is new.
-func KeepCheckpoints(ctx context.Context, m *postgres.Maintenance, path string, last seal.Checkpoint, isNew bool) error {
+// last one's key, that it lacks: a new one, and what writes that failed left out. The
+// last one is on the file then, whether or not the database has it: its place may be
+// taken by another, or what is there can't be read.
+func KeepCheckpoints(ctx context.Context, m *postgres.Maintenance, path string, last seal.Checkpoint) error {
 	stored, readErr := m.Checkpoints(ctx)
-	if readErr != nil && isNew {
-		stored = []seal.Checkpoint{last}
+	if !slices.ContainsFunc(stored, last.SaysTheSame) {
+		on, err := onFile(path)
+		if err != nil {
+			return errors.Join(readErr, err)
+		}
+		if !slices.ContainsFunc(on, last.SaysTheSame) {
+			stored = append(stored, last)
+		}
 	}
 	var lines [][]byte
 	for _, c := range stored {
@@ -33,6 +41,19 @@ func KeepCheckpoints(ctx context.Context, m *postgres.Maintenance, path string, 
 		lines = append(lines, line)
 	}
 	return errors.Join(readErr, appendMissing(path, lines))
+}
+
+// onFile are the checkpoints on the file, if it is there.
+func onFile(path string) ([]seal.Checkpoint, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the file of checkpoints: %w", err)
+	}
+	all, _, err := seal.ReadCheckpoints(bytes.NewReader(text))
+	return all, err
 }
 
 // appendMissing adds the lines to the file that are not in it, which is made if it is

@@ -255,12 +255,12 @@ func (c Config) checkpoint(ctx context.Context, m *postgres.Maintenance) (*seal.
 	if c.Key == nil {
 		return nil, nil
 	}
-	checkpoint, made, err := m.Checkpoint(ctx, c.Key)
+	checkpoint, _, err := m.Checkpoint(ctx, c.Key)
 	if err != nil || checkpoint.N == 0 {
 		return nil, err
 	}
 	if c.CheckpointFile != "" {
-		err = KeepCheckpoints(ctx, m, c.CheckpointFile, checkpoint, made)
+		err = KeepCheckpoints(ctx, m, c.CheckpointFile, checkpoint)
 	}
 	return &checkpoint, err
 }

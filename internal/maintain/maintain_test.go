@@ -411,3 +411,35 @@ func TestCheckpointsAreMadeUpFor(t *testing.T) {
 	require.Contains(t, report.Problems[0].Detail, "line 2")
 	require.Equal(t, len(all), report.Checkpoints)
 }
+
+// Who may write to the database takes the places of checkpoints to come with an old,
+// genuine one: the file must go on to get those that are signed.
+func TestMadeUpCheckpointsDoNotKeepOthersOffTheFile(t *testing.T) {
+	pool := migrated(t)
+	key := newKey(t)
+	path := filepath.Join(t.TempDir(), "checkpoints")
+	config := maintain.Config{Key: key, CheckpointFile: path}
+	addLogs(t, pool, 5, time.Now(), "x")
+	run(t, pool, config)
+	tamper(t, pool, "INSERT INTO log_checkpoints SELECT i, (SELECT document FROM log_checkpoints ORDER BY id LIMIT 1) FROM generate_series(1, 1000) AS i ON CONFLICT DO NOTHING")
+	for range 3 {
+		addLogs(t, pool, 5, time.Now(), "to be hidden")
+		run(t, pool, config)
+	}
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, 4, strings.Count(string(text), "\n"))
+	run(t, pool, config)
+	again, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(text), string(again))
+	// All that was written since is made away with, and the file tells.
+	n := query[int](t, pool, "SELECT min(id) FROM log_checkpoints")
+	tamper(t, pool, "DELETE FROM log_seals WHERE id > $1", n)
+	tamper(t, pool, "DELETE FROM audit_logs WHERE resource_target = 'to be hidden'")
+	all, bad, err := seal.ReadCheckpoints(strings.NewReader(string(text)))
+	require.NoError(t, err)
+	report, err := postgres.VerifySeals(t.Context(), pool, seal.Options{Checkpoints: all, BadLines: bad, Key: key.Public().(ed25519.PublicKey)})
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Problems, "%+v", report)
+}

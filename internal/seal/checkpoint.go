@@ -49,6 +49,11 @@ func (c Checkpoint) Verify(key ed25519.PublicKey) error {
 	return nil
 }
 
+// SaysTheSame reports whether another is of the same seal, and signed by the same key.
+func (c Checkpoint) SaysTheSame(other Checkpoint) bool {
+	return other.N == c.N && other.Hash == c.Hash && other.Verify(c.PublicKey) == nil
+}
+
 // A BadLine is one of a file of checkpoints that is none.
 type BadLine struct {
 	N    int // from 1
