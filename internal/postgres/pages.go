@@ -161,11 +161,13 @@ func (s pageSource[Row]) walk(ctx context.Context, q pageReader, limit time.Dura
 	if shape.Several && searched != nil {
 		found, end, err := within(auditquery.ByOrganization, walkBudget)
 		switch {
-		case errors.Is(err, ErrLimit): // what was found is good enough
-		case err != nil:
-			return nil, nil, err
-		case end == nil || further(end.Place, searched.Place, page):
+		case err == nil && (end == nil || further(end.Place, searched.Place, page)):
 			keys, searched = found, end
+		case err == nil || errors.Is(err, ErrLimit): // what was found is good enough
+			searched, err = s.ahead(ctx, q, authorized, search, page, *searched)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 	if len(keys) == 0 {
@@ -182,6 +184,31 @@ func (s pageSource[Row]) walk(ctx context.Context, q pageReader, limit time.Dura
 		searched = &auditquery.Stop{Place: keys[len(keys)-1]}
 	}
 	return rows, searched, err
+}
+
+// ahead moves the end of a walk by time on to the first row behind it of the organizations
+// that are asked for: nil if there is none. Where it ended may be at a row that the caller
+// may not see.
+func (s pageSource[Row]) ahead(ctx context.Context, q rowsOf, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, end auditquery.Stop) (*auditquery.Stop, error) {
+	page.From, page.Newer = &end.Place, page.Newer && page.From != nil
+	text, args, ok := auditquery.Ahead(s.log, authorized, search, page, 1)
+	if !ok {
+		return &end, nil
+	}
+	rows, err := q.Query(ctx, text, args...)
+	if err != nil {
+		return nil, queryError(ctx, s.doing, err)
+	}
+	var at auditquery.Place
+	found := false
+	_, err = pgx.ForEachRow(rows, []any{&at.ID, &at.Time}, func() error {
+		found = true
+		return nil
+	})
+	if err != nil || !found {
+		return nil, queryError(ctx, s.doing, err)
+	}
+	return &auditquery.Stop{Place: at.Stop(page, 1).Place, Skip: end.Skip}, nil
 }
 
 // further reports whether a page that ended at a has looked at more than one at b.
