@@ -239,12 +239,43 @@ func (f *frame) found(v *ast.Term) {
 func objectOf(members []*ast.Term) *ast.Term {
 	obj := ast.NewObjectWithCapacity(len(members) / 2)
 	for i := 0; i < len(members); i += 2 {
+		checkKey(members[i])
 		if have := obj.Get(members[i]); have != nil && !same(have, members[i+1]) {
 			panic(unsure{})
 		}
 		obj.Insert(members[i], members[i+1])
 	}
 	return ast.NewTerm(obj)
+}
+
+// get looks up a key in a value.
+func get(coll, key *ast.Term) *ast.Term {
+	checkKey(key)
+	return coll.Get(key)
+}
+
+// checkKey is unsure of a key that is a number beyond a double, or holds one. OPA looks
+// for it by its text or compares, as it happens to evaluate the reference or equality.
+func checkKey(key *ast.Term) {
+	if holdsBeyondDouble(key) {
+		panic(unsure{})
+	}
+}
+
+// holdsBeyondDouble is [EachBeyondDouble] of a value, without what a visitor costs.
+func holdsBeyondDouble(t *ast.Term) bool {
+	switch v := t.Value.(type) {
+	case ast.Number:
+		return IsBeyondDouble(t.Value)
+	case *ast.Array:
+		return v.Until(holdsBeyondDouble)
+	case ast.Set:
+		return v.Until(holdsBeyondDouble)
+	case ast.Object:
+		return v.Until(func(k, e *ast.Term) bool { return holdsBeyondDouble(k) || holdsBeyondDouble(e) })
+	default:
+		return false
+	}
 }
 
 // same reports whether two terms are equal. It is unsure of those that are, and are

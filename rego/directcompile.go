@@ -68,6 +68,7 @@ func (d *direct) hasAbove(ref ast.Ref) bool {
 
 // add compiles a definition with what its else leads to.
 func (d *direct) add(rule *directRule, r *ast.Rule, keys int) {
+	EachBeyondDouble(r, func(*ast.Term) { panic(notDirect{}) }) // OPA's indexes tell such numbers apart by their text
 	if r.Default {
 		if !ast.IsConstant(r.Head.Value.Value) {
 			panic(notDirect{})
@@ -75,7 +76,6 @@ func (d *direct) add(rule *directRule, r *ast.Rule, keys int) {
 		rule.preset = r.Head.Value
 		return
 	}
-	EachBeyondDouble(r, func(*ast.Term) { panic(notDirect{}) }) // OPA's indexes tell such numbers apart by their text
 	var chain []definition
 	var key *ast.Term
 	ref := r.Ref()

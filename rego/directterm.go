@@ -47,8 +47,7 @@ func getData(coll, key *ast.Term) *ast.Term {
 }
 
 // base is the value that a reference begins with, and the keys into it.
-func (b *bodyCompiler) base(ref ast.Ref) (value func(f *frame) *ast.Term, path ast.Ref, get getter) {
-	get = (*ast.Term).Get
+func (b *bodyCompiler) base(ref ast.Ref) (value func(f *frame) *ast.Term, path ast.Ref, look getter) {
 	head, isVar := ref[0].Value.(ast.Var)
 	switch {
 	case !isVar:
