@@ -244,7 +244,7 @@ Exit codes: 0 done, 1 failed, 3 another session maintains the logs.`,
 				if err != nil {
 					return err
 				}
-				checkpoint, _, err := m.Checkpoint(cmd.Context(), key)
+				checkpoint, err := m.Checkpoint(cmd.Context(), key)
 				if err == nil && checkpoint.N > 0 && file != "" {
 					err = maintain.KeepCheckpoints(cmd.Context(), m, file, checkpoint)
 				}

@@ -255,7 +255,7 @@ func (c Config) checkpoint(ctx context.Context, m *postgres.Maintenance) (*seal.
 	if c.Key == nil {
 		return nil, nil
 	}
-	checkpoint, _, err := m.Checkpoint(ctx, c.Key)
+	checkpoint, err := m.Checkpoint(ctx, c.Key)
 	if err != nil || checkpoint.N == 0 {
 		return nil, err
 	}

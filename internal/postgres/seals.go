@@ -257,9 +257,8 @@ func (m *Maintenance) ForgetLeaves(ctx context.Context, t LogTable, before time.
 	return n, err
 }
 
-// Checkpoint signs the end of the chain, unless that was done before. ok is false
-// when there is nothing to sign.
-func (m *Maintenance) Checkpoint(ctx context.Context, key ed25519.PrivateKey) (c seal.Checkpoint, ok bool, err error) {
+// Checkpoint signs the end of the chain. It is zero when there is nothing to sign.
+func (m *Maintenance) Checkpoint(ctx context.Context, key ed25519.PrivateKey) (c seal.Checkpoint, err error) {
 	const doing = "making a checkpoint"
 	err = m.within(ctx, doing, func(tx pgx.Tx) error {
 		last, err := lastLink(ctx, tx)
@@ -271,11 +270,10 @@ func (m *Maintenance) Checkpoint(ctx context.Context, key ed25519.PrivateKey) (c
 		if err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, "INSERT INTO log_checkpoints (id, document) VALUES ($1, $2) ON CONFLICT DO NOTHING", last.N, string(document))
-		ok = tag.RowsAffected() == 1
+		_, err = tx.Exec(ctx, "INSERT INTO log_checkpoints (id, document) VALUES ($1, $2) ON CONFLICT DO NOTHING", last.N, string(document))
 		return err
 	})
-	return c, ok, err
+	return c, err
 }
 
 // Checkpoints are those that the database has, the oldest first.
