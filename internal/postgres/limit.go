@@ -40,21 +40,22 @@ type pageReader interface {
 }
 
 // Within asks for rows, and has PostgreSQL give the statement up when it has taken as
-// long as the limit: the error is [ErrLimit] then. A limit of 0 or less has passed.
+// long as the limit: the error is [ErrLimit] then. A limit of less than a millisecond
+// has passed.
 //
 // A context that ends would do the same by a request to cancel. That comes by another
 // connection, and on a busy machine it may come to the next statement of this one,
 // whosever that is: so it is the last resort, and the connection is not used again (see
 // [abandoning]).
 func Within(ctx context.Context, in batcher, limit time.Duration, text string, args []any, read func(pgx.Rows) error) (err error) {
-	if limit <= 0 {
+	if limit < time.Millisecond {
 		return ErrLimit
 	}
 	whole := ctx
 	ctx, cancel := context.WithTimeoutCause(whole, min(limit, maxLimit)+limitGrace, ErrLimit)
 	defer cancel()
 	batch := &pgx.Batch{}
-	batch.Queue(LimitStatement, strconv.FormatInt(max(min(limit, maxLimit).Milliseconds(), 1), 10))
+	batch.Queue(LimitStatement, strconv.FormatInt(min(limit, maxLimit).Milliseconds(), 10))
 	batch.Queue(text, args...)
 	results := in.SendBatch(ctx, batch)
 	defer func() {
