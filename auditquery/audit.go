@@ -91,8 +91,9 @@ var auditIndexes = map[string]bool{
 	"build_reason": true, "request_id": true, "ip": true,
 }
 
-// auditIndexesBehind are the columns that have one behind the organization, too.
-var auditIndexesBehind = map[string]bool{"resource_type": true, "action": true, "user_id": true, "resource_id": true}
+// auditIndexesBehind are the columns that have one behind the organization, too: of some
+// each value has few of an organization's rows.
+var auditIndexesBehind = map[string]bool{"resource_type": false, "action": false, "user_id": true, "resource_id": true}
 
 // auditText is the target and the acting user's name.
 var auditText = words{log: "audit_logs", users: []sqlgen.Column{userID}}

@@ -35,7 +35,7 @@ func CappedCount(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, cap 
 		s.write("SELECT", of.from(), " WHERE organization_id = o.id")
 		s.and(rest)
 		s.write(" LIMIT ", most, ") AS of_one")
-	} else if len(ids) > 1 && len(ids) < manyOrganizations && of.joins(tested) {
+	} else if len(ids) > 1 && len(ids) < manyOrganizations && of.joins(ids, tested) {
 		// Joined, PostgreSQL does not estimate each of them in each partition, and takes
 		// the organizations one by one until there are enough.
 		_, rest := of.organizations(filter)
@@ -170,12 +170,16 @@ func Served(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) bool {
 }
 
 // joins reports whether organizations are better joined than asked for as an array:
-// where no other index is narrower than their own.
-func (l Log) joins(tested sqlgen.And) bool {
+// where an index behind each finds few rows, or no other is narrower than their own.
+func (l Log) joins(ids []uuid.UUID, tested sqlgen.And) bool {
+	if l.narrow(ids, tested) {
+		return true
+	}
 	behind := 0
 	for _, term := range tested {
+		is, _ := l.isBehind(term)
 		switch {
-		case l.isBehind(term):
+		case is:
 			behind++
 		case l.leads(term):
 			return false
@@ -184,15 +188,9 @@ func (l Log) joins(tested sqlgen.And) bool {
 	return behind <= 1 // of two the indexes are combined
 }
 
-// ownIndexed reports whether the expression is a column of the log that is among those.
-func (l Log) ownIndexed(e sqlgen.Expr, columns map[string]bool) bool {
-	c, ok := e.(sqlgen.Column)
-	return ok && l.own(c, c.Name) && columns[c.Name]
-}
-
 // leads reports whether an index finds the rows of which the condition is true.
 func (l Log) leads(p sqlgen.Predicate) bool {
-	indexed := func(e sqlgen.Expr) bool { return l.ownIndexed(e, l.indexes) }
+	indexed := func(e sqlgen.Expr) bool { return l.indexes[l.column(e)] }
 	switch p := p.(type) {
 	case sqlgen.Compare:
 		atLeast, isInt := p.R.(sqlgen.Literal)

@@ -7,7 +7,7 @@ type Log struct {
 	table   string          // what is written after FROM
 	time    string          // the column that orders it
 	indexes map[string]bool // columns that lead an index
-	behind  map[string]bool // columns that have an index behind the organization
+	behind  map[string]bool // columns that have one behind the organization, and whether few rows have a value
 }
 
 // AuditLogs is the log that [ParseAudit] searches.

@@ -55,7 +55,7 @@ func Keys(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	}
 	ids, rest := of.organizations(filter)
 	_, _, _, tested := of.split(filter)
-	if len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) && of.ordered(ids, tested) {
+	if len(ids) > 1 && len(ids) <= maxLateralKeys/depth(page) && (of.ordered(ids, tested) || of.narrow(ids, tested)) {
 		s.keysPerOrganization(ids, rest, page)
 	} else {
 		s.write("SELECT ", of.keys(""), of.from())
@@ -118,11 +118,17 @@ func conjuncts(f sqlgen.Filter) sqlgen.And {
 	return sqlgen.And{f.Predicate()}
 }
 
-// own reports whether the expression is the log's column of that name.
-func (l Log) own(e sqlgen.Expr, name string) bool {
+// column is the name of the log's column that the expression is, if it is one.
+func (l Log) column(e sqlgen.Expr) string {
 	c, ok := e.(sqlgen.Column)
-	return ok && c.Name == name && (c.Table == "" || c.Table == l.name)
+	if !ok || c.Table != "" && c.Table != l.name {
+		return ""
+	}
+	return c.Name
 }
+
+// own reports whether the expression is the log's column of that name.
+func (l Log) own(e sqlgen.Expr, name string) bool { return l.column(e) == name }
 
 // organizations are those of a condition organization_id = ANY(several), alone
 // or beside other conditions, and these.

@@ -128,6 +128,16 @@ func TestStatements(t *testing.T) {
 			countArgs: []any{ids(0x11, 0x12), "login", day},
 		},
 		{
+			name: "several organizations, with what finds few rows of each, and what is tested on them", authorized: both,
+			q: "resource_id:a0000000-0000-0000-0000-000000000005 -action:login", page: auditquery.Page{Limit: 25},
+			keys: "SELECT k.id, k.time FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (" +
+				"SELECT id, time FROM audit_logs WHERE organization_id = o.id AND resource_id = $2 AND action <> $3" + order + " LIMIT $4" +
+				") AS k ORDER BY k.time DESC, k.id DESC LIMIT $5",
+			keysArgs:  []any{ids(0x11, 0x12), nth(5), "login", int64(25), int64(25)},
+			count:     "SELECT count(*) FROM (SELECT 1" + joined + " WHERE resource_id = $2 AND action <> $3 LIMIT 2001) AS capped",
+			countArgs: []any{ids(0x11, 0x12), nth(5), "login"},
+		},
+		{
 			name: "several organizations, of which the search wants one", authorized: both, q: "organization:Acme action:login", page: auditquery.Page{Limit: 25},
 			keys:     "SELECT id, time FROM audit_logs WHERE organization_id = $1 AND action = $2" + order + " LIMIT $3",
 			keysArgs: []any{nth(0x11), "login", int64(25)},

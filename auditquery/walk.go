@@ -22,6 +22,8 @@ type Shape struct {
 	// asked for, in the log's order. Tested is at most a condition that has an index
 	// behind the organization.
 	Ordered bool
+	// Narrow: an index behind the organization finds few rows of each that is asked for.
+	Narrow bool
 	// Sorted: an index finds the rows and has all of their keys, though not in the
 	// log's order. The planner may then sort keys without reading a row, and for rows
 	// would rather walk the log by time.
@@ -33,7 +35,7 @@ func ShapeOf(of Log, authorized sqlgen.Filter, search sqlgen.Predicate) Shape {
 	filter := both(authorized, search)
 	ids, several, _, tested := of.split(filter)
 	sorted := ids == nil && len(tested) == 1 && of.leads(tested[0]) && within(tested[0])
-	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search), Ordered: of.ordered(ids, tested), Sorted: sorted}
+	return Shape{Several: several, Tested: tested != nil, Served: Served(of, authorized, search), Ordered: of.ordered(ids, tested), Narrow: of.narrow(ids, tested), Sorted: sorted}
 }
 
 // ordered reports whether an index has each organization's keys in the log's order. For
@@ -44,17 +46,36 @@ func (l Log) ordered(ids []uuid.UUID, tested sqlgen.And) bool {
 	case 0:
 		return true
 	case 1:
-		return ids != nil && len(ids) < manyOrganizations && l.isBehind(tested[0])
+		is, _ := l.isBehind(tested[0])
+		return is && ids != nil && len(ids) < manyOrganizations
 	default:
 		return false
 	}
 }
 
+// narrow reports whether one of the conditions finds few rows of each organization, by an
+// index behind it.
+func (l Log) narrow(ids []uuid.UUID, tested sqlgen.And) bool {
+	if ids == nil || len(ids) >= manyOrganizations {
+		return false
+	}
+	for _, term := range tested {
+		if _, narrow := l.isBehind(term); narrow {
+			return true
+		}
+	}
+	return false
+}
+
 // isBehind reports whether an index behind the organization has the rows of which the
-// condition is true, in the log's order.
-func (l Log) isBehind(p sqlgen.Predicate) bool {
+// condition is true, in the log's order, and whether those are few.
+func (l Log) isBehind(p sqlgen.Predicate) (is, narrow bool) {
 	c, ok := p.(sqlgen.Compare)
-	return ok && c.Op == sqlgen.EQ && l.ownIndexed(c.L, l.behind)
+	if !ok || c.Op != sqlgen.EQ {
+		return false, false
+	}
+	narrow, is = l.behind[l.column(c.L)]
+	return is, narrow
 }
 
 // within reports whether the condition is that an address is in a network.

@@ -49,12 +49,12 @@ type pageSource[Row any] struct {
 // page are the rows of a page, by the first of these ways that gives them, each of
 // which looks at a bounded number of rows or takes a bounded time:
 //
-//  1. Of several organizations, unless an index serves the search and has not the page
-//     in its order: those among the newest rows of the log, whose organizations and
-//     conditions are tested in passing. Otherwise as the planner thinks best, which is
-//     mostly right: it may walk the log by time for an organization that is large, and
-//     quiet of late.
-//  2. Where an index has each organization's keys in order: by those.
+//  1. Of several organizations, unless an index serves the search: those among the
+//     newest rows of the log, whose organizations and conditions are tested in
+//     passing. Otherwise as the planner thinks best, which is mostly right: it may
+//     walk the log by time for an organization that is large, and quiet of late.
+//  2. Where an index has each organization's keys in order: by those. Where the index
+//     finds few of each of several organizations, it is the first way.
 //  3. Among the newest rows that a budget pays for, of the whole log, or of each
 //     organization. The page may then end before it is full: searched is where.
 func (s pageSource[Row]) page(ctx context.Context, q pageReader, limits pageLimits, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (rows []Row, searched *auditquery.Stop, err error) {
@@ -86,6 +86,10 @@ func (s pageSource[Row]) page(ctx context.Context, q pageReader, limits pageLimi
 // first is the statement of the first way, if there is one.
 func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page) (text string, args []any, ok bool) {
 	switch {
+	case shape.Several && shape.Narrow && shape.Ordered:
+		return "", nil, false
+	case shape.Several && shape.Narrow:
+		return s.statement(authorized, search, page)
 	case amongNewest(shape):
 		text, args, ok = auditquery.Newest(s.log, authorized, search, page, newestRows, 1)
 	case shape.Sorted:
@@ -102,7 +106,7 @@ func (s pageSource[Row]) first(shape auditquery.Shape, authorized sqlgen.Filter,
 
 // amongNewest reports whether a page is first looked for among the newest rows of the log.
 func amongNewest(shape auditquery.Shape) bool {
-	return shape.Several && (shape.Ordered || !shape.Served)
+	return shape.Several && !(shape.Tested && shape.Served)
 }
 
 func (l pageLimits) of(shape auditquery.Shape) time.Duration {

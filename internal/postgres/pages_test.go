@@ -101,12 +101,12 @@ func TestPagesOfAWalkThatTakesTooLong(t *testing.T) {
 // Pages and counts that an index serves are the same over the boundaries of months.
 func TestPagesOverMonths(t *testing.T) {
 	pool, db := people(t)
-	exec(t, pool, `INSERT INTO audit_logs (time, organization_id, resource_type, resource_target, action, status_code)
+	exec(t, pool, `INSERT INTO audit_logs (time, organization_id, resource_type, resource_id, resource_target, action, status_code)
 		SELECT now() + interval '1 hour' - i * interval '90 minutes', CASE WHEN i % 3 = 0 OR i > 1000 THEN $2::uuid ELSE $1::uuid END,
-			'user', '', CASE WHEN i % 400 = 0 THEN 'login' ELSE 'create' END, 200
-		FROM generate_series(1, 3000) AS i`, orgA, orgB) // half a year
+			'user', CASE WHEN i % 7 = 0 THEN $3::uuid END, '', CASE WHEN i % 400 = 0 THEN 'login' ELSE 'create' END, 200
+		FROM generate_series(1, 3000) AS i`, orgA, orgB, id(5)) // half a year
 	exec(t, pool, "ANALYZE audit_logs")
-	for _, q := range []string{"", "action:login", "action:create", "organization:Acme"} {
+	for _, q := range []string{"", "action:login", "action:create", "organization:Acme", "resource_id:" + id(5).String(), "action:login resource_id:" + id(5).String()} {
 		search, err := auditquery.ParseAudit(q)
 		require.NoError(t, err)
 		found := search.Predicate(auditquery.Resolved{Organizations: map[string][]uuid.UUID{"Acme": {orgB}}})

@@ -1,11 +1,13 @@
 package scale
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,13 +43,14 @@ type Subject struct {
 	Name  string
 	Token string // of a session
 	orgs  []uuid.UUID
+	// middle is the organization in the middle, by rows.
+	middle uuid.UUID
 }
 
 // facts are what searches ask for, and is in the log.
 type facts struct {
 	names    map[uuid.UUID]string // of organizations
 	large    uuid.UUID
-	mid      uuid.UUID // an organization of the middle
 	user     uuid.UUID // who did most in the large organization
 	username string
 	resource uuid.UUID              // a workspace of the large organization
@@ -111,6 +114,13 @@ func (d *Database) rank(ctx context.Context) ([]uuid.UUID, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
+// auditorOf has the organizations in the order that the server has them in, too: who
+// writes SQL does not know which of them have most rows.
+func auditorOf(name string, ranked []uuid.UUID) Subject {
+	orgs := slices.SortedFunc(slices.Values(ranked), func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return Subject{Name: name, orgs: orgs, middle: ranked[len(ranked)/2]}
+}
+
 // addSubjects gives each auditor a session: the searches are theirs as the server
 // would load them.
 func (d *Database) addSubjects(ctx context.Context, ranked []uuid.UUID) error {
@@ -119,11 +129,11 @@ func (d *Database) addSubjects(ctx context.Context, ranked []uuid.UUID) error {
 		fifty = append(fifty, ranked[i])
 	}
 	d.Subjects = []Subject{
-		{Name: "site"},
-		{Name: "large", orgs: ranked[:1]},
-		{Name: "small", orgs: ranked[len(ranked)*9/10 : len(ranked)*9/10+1]},
-		{Name: "50 orgs", orgs: fifty},
-		{Name: "1000 orgs", orgs: ranked},
+		{Name: "site", middle: ranked[len(ranked)/2]},
+		auditorOf("large", ranked[:1]),
+		auditorOf("small", ranked[len(ranked)*9/10:len(ranked)*9/10+1]),
+		auditorOf("50 orgs", fifty),
+		auditorOf("1000 orgs", ranked),
 	}
 	tx, err := d.pool.Begin(ctx)
 	if err != nil {
@@ -159,7 +169,7 @@ func (d *Database) addSubjects(ctx context.Context, ranked []uuid.UUID) error {
 // learn looks up what is to be searched for.
 func (d *Database) learn(ctx context.Context, ranked []uuid.UUID) error {
 	f := &d.facts
-	f.large, f.mid, f.names = ranked[0], ranked[len(ranked)/2], map[uuid.UUID]string{}
+	f.large, f.names = ranked[0], map[uuid.UUID]string{}
 	rows, err := d.pool.Query(ctx, "SELECT id, name FROM organizations")
 	if err == nil {
 		var id uuid.UUID

@@ -44,10 +44,6 @@ type fixed struct {
 // searches are those of a subject.
 func (d *Database) searches(s Subject) []search {
 	f := d.facts
-	org := f.mid
-	if len(s.orgs) > 0 {
-		org = s.orgs[len(s.orgs)/2]
-	}
 	on := func(days int) time.Time { return day.AddDate(0, 0, -days) }
 	date := func(t time.Time) string { return t.Format(time.DateOnly) }
 	stamp := func(t time.Time) string { return "'" + t.Format(time.RFC3339) + "'" }
@@ -65,7 +61,7 @@ func (d *Database) searches(s Subject) []search {
 	const network = "10.20.7.0/24"
 	all := []search{
 		{name: "everything"},
-		{name: "organization", q: "organization:" + f.names[org], org: org},
+		{name: "organization", q: "organization:" + f.names[s.middle], org: s.middle},
 		{name: "type, frequent", q: "resource_type:workspace_build", where: "l.resource_type = 'workspace_build'", fixed: fixed{resourceType: "workspace_build"}},
 		{name: "type, rare", q: "resource_type:custom_role", where: "l.resource_type = 'custom_role'", fixed: fixed{resourceType: "custom_role"}},
 		{name: "action, frequent", q: "action:create", where: "l.action = 'create'", fixed: fixed{action: "create"}},
