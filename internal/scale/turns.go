@@ -2,6 +2,7 @@ package scale
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -40,11 +41,14 @@ const (
 // that is not measured any more.
 const hopeless = 3
 
-// turns measures the ways, each once a round.
+// turns measures the ways, each once a round, in an order that is drawn: whichever comes
+// behind one that reads a lot finds the processor's caches full of that.
 func turns(ctx context.Context, limits Limits, ways []*way) error {
+	order, draw := slices.Clone(ways), rand.New(rand.NewPCG(seed, 0))
 	for round := 0; ; round++ {
 		measured := false
-		for _, w := range ways {
+		draw.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, w := range order {
 			if w.done(limits, ways) {
 				continue
 			}
