@@ -81,7 +81,9 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 				if err != nil {
 					return err
 				}
-				options.Checkpoints = withMore(options.Checkpoints, stored)
+				if options.Checkpoints, err = withMore(options.Checkpoints, stored); err != nil {
+					return err
+				}
 			}
 			if !quiet {
 				options.Progress = func(rows int64) { fmt.Fprintf(cmd.ErrOrStderr(), "%d rows read\n", rows) }
@@ -109,18 +111,26 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 }
 
 // withMore adds the checkpoints that are not there yet: a file often has those of the
-// database.
-func withMore(all, more []seal.Checkpoint) []seal.Checkpoint {
+// database. One that was changed is another, though it still has its signature.
+func withMore(all, more []seal.Checkpoint) ([]seal.Checkpoint, error) {
 	there := map[string]bool{}
 	for _, c := range all {
-		there[string(c.Signature)] = true
+		text, err := json.Marshal(c)
+		if err != nil {
+			return nil, fmt.Errorf("comparing checkpoints: %w", err)
+		}
+		there[string(text)] = true
 	}
 	for _, c := range more {
-		if !there[string(c.Signature)] {
+		text, err := json.Marshal(c)
+		if err != nil {
+			return nil, fmt.Errorf("comparing checkpoints: %w", err)
+		}
+		if !there[string(text)] {
 			all = append(all, c)
 		}
 	}
-	return all
+	return all, nil
 }
 
 func readCheckpoints(path string) (all []seal.Checkpoint, bad []seal.BadLine, err error) {
