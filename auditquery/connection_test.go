@@ -43,7 +43,7 @@ func TestParseConnections(t *testing.T) {
 		{"-organization:Acme", "-organization:Acme", "organization_id <> 'a0000000-0000-0000-0000-000000000011'::uuid"},
 		{"workspace_owner:Me", "workspace_owner:me", "workspace_owner_id = '" + uuid1 + "'::uuid"},
 		{"-workspace_owner:bob", "-workspace_owner:bob", "workspace_owner_id <> '" + uuid2 + "'::uuid"},
-		{"workspace_owner_email:BOB@example.com", "workspace_owner_email:bob@example.com", "workspace_owner_id = '" + uuid2 + "'::uuid"},
+		{"workspace_owner_email:BOB@example.com", "workspace_owner_email:BOB@example.com", "workspace_owner_id = '" + uuid2 + "'::uuid"},
 		{"username:me", "username:me", "user_id = '" + uuid1 + "'::uuid"},
 		{"-username:me", "-username:me", "user_id IS DISTINCT FROM '" + uuid1 + "'::uuid"},
 		{"user_email:nobody@example.com", "user_email:nobody@example.com", "FALSE"},
@@ -83,7 +83,7 @@ func TestParseConnections(t *testing.T) {
 	}
 	require.Subset(t, auditquery.ConnectionTypes, auditquery.WebConnectionTypes)
 	require.Equal(t, auditquery.Names{
-		Usernames: []string{"ann", "bob"}, Emails: []string{"b@x.org", "c@x.org"}, Organizations: []string{"Acme"}, Texts: []string{"dev"},
+		Usernames: []string{"Bob", "ann"}, Emails: []string{"C@x.org", "b@x.org"}, Organizations: []string{"Acme"}, Texts: []string{"dev"},
 	}, parseConnections(t, "workspace_owner:Bob username:ann username:me workspace_owner_email:C@x.org user_email:b@x.org organization:Acme dev").Names())
 }
 

@@ -28,8 +28,8 @@ func ids(ns ...byte) []uuid.UUID {
 
 var resolved = auditquery.Resolved{
 	Me:            nth(1),
-	Usernames:     map[string][]uuid.UUID{"bob": ids(2), "eve": ids(3)},
-	Emails:        map[string][]uuid.UUID{"bob@example.com": ids(2), "shared@example.com": ids(2, 3)},
+	Usernames:     map[string][]uuid.UUID{"bob": ids(2), "Bob": ids(2), "BOB": ids(2), "eve": ids(3)},
+	Emails:        map[string][]uuid.UUID{"bob@example.com": ids(2), "BOB@example.com": ids(2), "shared@example.com": ids(2, 3)},
 	Organizations: map[string][]uuid.UUID{"Acme": ids(0x11), "two": ids(0x12, 0x13)},
 	Now:           time.Date(2026, 4, 9, 12, 0, 0, 0, time.UTC),
 }
@@ -78,7 +78,7 @@ func TestParseAudit(t *testing.T) {
 		{`resource_target:a\`, `resource_target:a\`, `resource_target = E'a\\'`},
 		{`resource_target:"'; DROP TABLE users; --"`, `resource_target:"'; DROP TABLE users; --"`, `resource_target = '''; DROP TABLE users; --'`},
 
-		{"username:Bob", "username:bob", "user_id = '" + uuid2 + "'::uuid"},
+		{"username:Bob", "username:Bob", "user_id = '" + uuid2 + "'::uuid"},
 		{"username:me", "username:me", "user_id = '" + uuid1 + "'::uuid"},
 		{"username:ME", "username:me", "user_id = '" + uuid1 + "'::uuid"},
 		{"-username:me", "-username:me", "user_id IS DISTINCT FROM '" + uuid1 + "'::uuid"},
@@ -86,7 +86,7 @@ func TestParseAudit(t *testing.T) {
 		{"username:nobody", "username:nobody", "FALSE"},
 		{"-username:nobody", "-username:nobody", "TRUE"},
 		{"username:nobody username:bob", "username:nobody username:bob", "user_id = '" + uuid2 + "'::uuid"},
-		{"email:BOB@example.com", "email:bob@example.com", "user_id = '" + uuid2 + "'::uuid"},
+		{"email:BOB@example.com", "email:BOB@example.com", "user_id = '" + uuid2 + "'::uuid"},
 		{"email:shared@example.com", "email:shared@example.com", "user_id = ANY('{" + uuid2 + ",a0000000-0000-0000-0000-000000000003}'::uuid[])"},
 		{"username:bob email:shared@example.com", "username:bob email:shared@example.com", "user_id = '" + uuid2 + "'::uuid"},
 		{"organization:Acme", "organization:Acme", "organization_id = 'a0000000-0000-0000-0000-000000000011'::uuid"},
@@ -173,8 +173,8 @@ func TestSinceCountsFromTheClock(t *testing.T) {
 func TestNames(t *testing.T) {
 	s := parse(t, `username:Bob username:me -username:eve username:BOB email:B@X.org organization:Acme organization:`+uuid1+` -organization:two "someone"`)
 	require.Equal(t, auditquery.Names{
-		Usernames:     []string{"bob", "eve"},
-		Emails:        []string{"b@x.org"},
+		Usernames:     []string{"BOB", "Bob", "eve"},
+		Emails:        []string{"B@X.org"},
 		Organizations: []string{"Acme", "two"},
 		Texts:         []string{"someone"},
 	}, s.Names())

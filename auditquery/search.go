@@ -151,9 +151,8 @@ func (s Search) String() string {
 }
 
 // Names are what a search mentions by name, each once and sorted; nil where it
-// mentions none. User names and emails are in lower case, and the caller's "me"
-// is not among them. Organizations are names only, in the case they were
-// written in. Texts are what is looked for in the names of users.
+// mentions none. They are as they were written, and the caller's "me" is not among them.
+// Organizations are names only. Texts are what is looked for in the names of users.
 type Names struct{ Usernames, Emails, Organizations, Texts []string }
 
 // Names are what the search mentions by name and Predicate needs resolved.
@@ -184,8 +183,8 @@ func (s Search) Names() Names {
 // stands for nobody, and matches no row.
 type Resolved struct {
 	Me            uuid.UUID              // the caller
-	Usernames     map[string][]uuid.UUID // by lower-cased user name
-	Emails        map[string][]uuid.UUID // by lower-cased email
+	Usernames     map[string][]uuid.UUID // by user name, as Names has it
+	Emails        map[string][]uuid.UUID // by email, as Names has it
 	Organizations map[string][]uuid.UUID // by name, as Names has it
 	// Texts are the users whose name contains a text, ignoring case; see
 	// [LikePattern]. A text that is missing is looked for row by row, and one

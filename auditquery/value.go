@@ -58,7 +58,8 @@ func (v id) predicate(c sqlgen.Column, _ Resolved) sqlgen.Predicate {
 	return sqlgen.Eq(c, sqlgen.UUID(uuid.UUID(v)))
 }
 
-// What is resolved to uuids. User names and emails are in lower case.
+// What is resolved to uuids. User names and emails are as they were written: letter case
+// is for the database to compare, whose lower case may not be ours.
 type (
 	organizationName string
 	username         string
@@ -75,8 +76,14 @@ func readOrganization(s string) (value, string) {
 	return organizationName(s), ""
 }
 
-func readUsername(s string) (value, string) { return username(strings.ToLower(s)), "" }
-func readEmail(s string) (value, string)    { return email(strings.ToLower(s)), "" }
+func readEmail(s string) (value, string) { return email(s), "" }
+
+func readUsername(s string) (value, string) {
+	if strings.EqualFold(s, string(me)) {
+		return me, ""
+	}
+	return username(s), ""
+}
 
 func (v organizationName) String() string { return string(v) }
 func (v username) String() string         { return string(v) }

@@ -167,6 +167,17 @@ func TestResolve(t *testing.T) {
 	require.Equal(t, bob, r.Me)
 }
 
+// A name is found as it is written, though the database makes another lower case of it.
+func TestResolveAsWritten(t *testing.T) {
+	pool, db := people(t)
+	exec(t, pool, "INSERT INTO users (id, username) VALUES ($1, 'İstanbul'), ($2, 'ΣΑΣ')", id(52), id(53))
+	search, err := auditquery.ParseAudit("username:İstanbul username:ΣΑΣ")
+	require.NoError(t, err)
+	r, err := db.Resolve(t.Context(), ann, search.Names())
+	require.NoError(t, err)
+	require.Equal(t, map[string][]uuid.UUID{"İstanbul": {id(52)}, "ΣΑΣ": {id(53)}}, r.Usernames)
+}
+
 func TestResolveTexts(t *testing.T) {
 	pool, db := people(t)
 	exec(t, pool, `INSERT INTO users (username) SELECT 'many-' || i FROM generate_series(1, $1) AS i`, auditquery.MaxUsersOfText+1)
