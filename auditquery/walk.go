@@ -74,6 +74,9 @@ func (l Log) isBehind(p sqlgen.Predicate) (is, narrow bool) {
 	if !ok || c.Op != sqlgen.EQ {
 		return false, false
 	}
+	if _, ok := c.R.(sqlgen.Literal); !ok {
+		return false, false
+	}
 	narrow, is = l.behind[l.column(c.L)]
 	return is, narrow
 }

@@ -19,8 +19,9 @@ var ErrLimit = errors.New("the time limit of a statement has passed")
 // milliseconds.
 const LimitStatement = "SELECT set_config('statement_timeout', $1, true)"
 
-// maxLimit is the longest limit that PostgreSQL knows: a month, nearly.
-const maxLimit = math.MaxInt32 * time.Millisecond
+// noLimit is for a statement that has the time of the request, and the role's own
+// statement_timeout, of which another limit takes the place.
+const noLimit = time.Duration(math.MaxInt64)
 
 // limitGrace is how much longer PostgreSQL may take to give a statement up. What it does
 // before, without a limit, is to describe a new one, which a lock can keep it from.
@@ -28,15 +29,10 @@ const limitGrace = 500 * time.Millisecond
 
 const queryCanceled = "57014"
 
-// A batcher is a pool or a connection.
-type batcher interface {
-	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
-}
-
-// A pageReader asks with a limit, and without.
+// A pageReader is a pool or a connection.
 type pageReader interface {
 	rowsOf
-	batcher
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
 // Within asks for rows, and has PostgreSQL give the statement up when it has taken as
@@ -47,15 +43,22 @@ type pageReader interface {
 // connection, and on a busy machine it may come to the next statement of this one,
 // whosever that is: so it is the last resort, and the connection is not used again (see
 // [abandoning]).
-func Within(ctx context.Context, in batcher, limit time.Duration, text string, args []any, read func(pgx.Rows) error) (err error) {
+func Within(ctx context.Context, in pageReader, limit time.Duration, text string, args []any, read func(pgx.Rows) error) (err error) {
 	if limit < time.Millisecond {
 		return ErrLimit
 	}
+	if limit == noLimit {
+		rows, err := in.Query(ctx, text, args...)
+		if err != nil {
+			return err
+		}
+		return read(rows)
+	}
 	whole := ctx
-	ctx, cancel := context.WithTimeoutCause(whole, min(limit, maxLimit)+limitGrace, ErrLimit)
+	ctx, cancel := context.WithTimeoutCause(whole, limit+limitGrace, ErrLimit)
 	defer cancel()
 	batch := &pgx.Batch{}
-	batch.Queue(LimitStatement, strconv.FormatInt(min(limit, maxLimit).Milliseconds(), 10))
+	batch.Queue(LimitStatement, strconv.FormatInt(limit.Milliseconds(), 10))
 	batch.Queue(text, args...)
 	results := in.SendBatch(ctx, batch)
 	defer func() {

@@ -167,7 +167,7 @@ func (s pageSource[Row]) walk(ctx context.Context, q pageReader, limit time.Dura
 		keys, searched, err = within(auditquery.ByTime, shortWalk)
 	}
 	if errors.Is(err, ErrLimit) { // however long it takes: the next page has to begin behind a row
-		keys, searched, err = s.walkBy(ctx, q, maxLimit, auditquery.ByTime, authorized, search, page, leastWalk)
+		keys, searched, err = s.walkBy(ctx, q, noLimit, auditquery.ByTime, authorized, search, page, leastWalk)
 	}
 	if err != nil {
 		return nil, nil, err
