@@ -55,6 +55,10 @@ func (c *filterCache) get(key filterKey) (Filter, bool) { return c.kept.GetIfPre
 // make makes a filter once, for all who ask for it meanwhile.
 func (c *filterCache) make(ctx context.Context, timeout time.Duration, key filterKey, bind func(context.Context) (Filter, error)) (Filter, error) {
 	return once(ctx, timeout, &c.flight, key.name(), sqlgen.Never(), func(ctx context.Context) (Filter, error) {
+		// It may be there since the caller looked: who made it had ended meanwhile.
+		if have, ok := c.kept.GetIfPresent(key); ok {
+			return have, nil
+		}
 		f, err := bind(ctx)
 		if err == nil {
 			c.kept.Set(key, f)
@@ -97,6 +101,9 @@ func (c *templateCache) get(ctx context.Context, timeout time.Duration, key temp
 	}
 	name := hex.EncodeToString(key.key[:]) + key.resource
 	return once(ctx, timeout, &c.flight, name, nil, func(ctx context.Context) (*compiler.Template, error) {
+		if have, ok := c.kept.GetIfPresent(key); ok { // since the caller looked
+			return have.template, have.refused
+		}
 		t, err := compile(ctx)
 		if err == nil || Errors(err) != nil && ctx.Err() == nil {
 			c.kept.Set(key, compiled{t, err})
