@@ -81,9 +81,7 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 				if err != nil {
 					return err
 				}
-				if options.Checkpoints, err = withMore(options.Checkpoints, stored); err != nil {
-					return err
-				}
+				options.Checkpoints = append(options.Checkpoints, stored...)
 			}
 			if !quiet {
 				options.Progress = func(rows int64) { fmt.Fprintf(cmd.ErrOrStderr(), "%d rows read\n", rows) }
@@ -108,29 +106,6 @@ Exit codes: 0 all is as it was sealed, 1 that could not be found out, 3 it is no
 	f.StringVar(&format, "format", "text", "text or json")
 	f.BoolVarP(&quiet, "quiet", "q", false, "no progress on standard error")
 	return cmd
-}
-
-// withMore adds the checkpoints that are not there yet: a file often has those of the
-// database. One that was changed is another, though it still has its signature.
-func withMore(all, more []seal.Checkpoint) ([]seal.Checkpoint, error) {
-	there := map[string]bool{}
-	for _, c := range all {
-		text, err := json.Marshal(c)
-		if err != nil {
-			return nil, fmt.Errorf("comparing checkpoints: %w", err)
-		}
-		there[string(text)] = true
-	}
-	for _, c := range more {
-		text, err := json.Marshal(c)
-		if err != nil {
-			return nil, fmt.Errorf("comparing checkpoints: %w", err)
-		}
-		if !there[string(text)] {
-			all = append(all, c)
-		}
-	}
-	return all, nil
 }
 
 func readCheckpoints(path string) (all []seal.Checkpoint, bad []seal.BadLine, err error) {
