@@ -225,16 +225,16 @@ func Walk(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, 
 	return s.text.String(), s.args, true
 }
 
-// Ahead is a statement that selects the key of the first row behind the page's place, of
-// the several organizations and the range of time that are asked for, whatever else is.
+// Ahead is a statement that selects the key of the first row behind the place, in the
+// page's direction, of the several organizations and the range of time that are asked for, whatever else is.
 // A walk by time may end at a row of another organization, of which nothing is to be
 // told: it goes on at this one. ok is false when there are no several organizations.
-func Ahead(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, start int) (text string, args []any, ok bool) {
+func Ahead(of Log, authorized sqlgen.Filter, search sqlgen.Predicate, page Page, place Place, start int) (text string, args []any, ok bool) {
 	ids, several, scope, _ := of.split(both(authorized, search))
 	if !several {
 		return "", nil, false
 	}
-	page.Limit, page.Offset = 1, 0
+	page = Page{Limit: 1, From: &place, Newer: page.backward()}
 	s := statement{log: of, start: start}
 	s.keysPerOrganization(ids, sqlgen.When(scope), page)
 	return s.text.String(), s.args, true

@@ -101,16 +101,16 @@ func TestNewestAndRows(t *testing.T) {
 func TestAhead(t *testing.T) {
 	one, two := inOrganizations(nth(0x11)), inOrganizations(nth(0x12), nth(0x11))
 	of, at := auditquery.AuditLogs(), time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	page := auditquery.Page{Limit: 25, Offset: 3, From: &auditquery.Place{Time: at, ID: nth(1)}}
+	page, place := auditquery.Page{Limit: 25, Offset: 3}, auditquery.Place{Time: at, ID: nth(1)}
 	search := parse(t, "date_from:2026-04-01 -action:login").Predicate(resolved)
-	text, args, ok := auditquery.Ahead(of, two, search, page, 1)
+	text, args, ok := auditquery.Ahead(of, two, search, page, place, 1)
 	require.True(t, ok)
 	require.Equal(t, `SELECT k.id, k.time FROM unnest($1::uuid[]) AS o(id) CROSS JOIN LATERAL (SELECT id, time FROM audit_logs`+
 		` WHERE organization_id = o.id AND "time" >= $2 AND time <= $3 AND (time, id) < ($3, $4) ORDER BY time DESC, id DESC LIMIT $5) AS k`+
 		" ORDER BY k.time DESC, k.id DESC LIMIT $6", text)
 	require.Equal(t, []any{ids(0x11, 0x12), time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC), at, nth(1), int64(1), int64(1)}, args)
 	for _, authorized := range []sqlgen.Filter{sqlgen.Always(), one, sqlgen.Never()} {
-		_, _, ok = auditquery.Ahead(of, authorized, search, page, 1)
+		_, _, ok = auditquery.Ahead(of, authorized, search, page, place, 1)
 		require.False(t, ok)
 	}
 }

@@ -204,8 +204,7 @@ func (s pageSource[Row]) walk(ctx context.Context, q pageReader, limit time.Dura
 // that are asked for: nil if there is none. Where it ended may be at a row that the caller
 // may not see.
 func (s pageSource[Row]) ahead(ctx context.Context, q rowsOf, authorized sqlgen.Filter, search sqlgen.Predicate, page auditquery.Page, end auditquery.Stop) (*auditquery.Stop, error) {
-	page.From, page.Newer = &end.Place, page.Newer && page.From != nil
-	text, args, ok := auditquery.Ahead(s.log, authorized, search, page, 1)
+	text, args, ok := auditquery.Ahead(s.log, authorized, search, page, end.Place, 1)
 	if !ok {
 		return &end, nil
 	}
