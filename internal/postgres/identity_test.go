@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/rowfence/rowfence/auditquery"
 	"github.com/rowfence/rowfence/internal/audit"
 	"github.com/rowfence/rowfence/internal/postgres"
+	"github.com/rowfence/rowfence/sqlgen"
 )
 
 // id makes uuids that are easy to read and order.
@@ -162,6 +164,15 @@ func TestResolve(t *testing.T) {
 		Emails:        map[string][]uuid.UUID{"ann@EXAMPLE.com": {ann}},
 		Organizations: map[string][]uuid.UUID{"A": {orgA}, "c": {orgC}},
 	}, r)
+	// Otherwise who looks for a name and excludes it in another spelling would know by the
+	// time it takes whether somebody has it.
+	for _, q := range []string{"username:%s -username:%s", "email:%s -email:%s", "organization:%s -organization:%s"} {
+		search, err := auditquery.ParseAudit(fmt.Sprintf(q, "none-SUCH", "None-such"))
+		require.NoError(t, err)
+		r, err := db.Resolve(t.Context(), bob, search.Names())
+		require.NoError(t, err)
+		require.Equal(t, sqlgen.ResultNever, sqlgen.When(search.Predicate(r)).Result(), q)
+	}
 	r, err = db.Resolve(t.Context(), bob, auditquery.Names{})
 	require.NoError(t, err)
 	require.Equal(t, bob, r.Me)

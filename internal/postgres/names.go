@@ -8,20 +8,21 @@ import (
 	"github.com/rowfence/rowfence/auditquery"
 )
 
+// A name comes with what it is compared as, and where it stands for nothing with NULL.
 const idsByName = `
-SELECT 'username', n, id FROM unnest($1::text[]) AS n JOIN users ON lower(username) = lower(n)
+SELECT 'username', n, lower(n), id FROM unnest($1::text[]) AS n LEFT JOIN users ON lower(username) = lower(n)
 UNION ALL
-SELECT 'email', n, id FROM unnest($2::text[]) AS n JOIN users ON lower(email) = lower(n) AND email <> ''
+SELECT 'email', n, lower(n), id FROM unnest($2::text[]) AS n LEFT JOIN users ON lower(email) = lower(n) AND email <> ''
 UNION ALL
-SELECT 'organization', n, id FROM unnest($3::text[]) AS n JOIN organizations ON lower(name) = lower(n)`
+SELECT 'organization', n, lower(n), id FROM unnest($3::text[]) AS n LEFT JOIN organizations ON lower(name) = lower(n)`
 
 // Texts come last, each once with NULL, so that one that is in no name is known to
 // be in none. Of too many users one more than allowed is told.
 const idsByText = `
 UNION ALL
-SELECT 'text', n, NULL FROM unnest($4::text[]) AS n
+SELECT 'text', n, '', NULL FROM unnest($4::text[]) AS n
 UNION ALL
-SELECT 'text', n, u.id FROM unnest($4::text[], $5::text[]) AS t(n, pattern)
+SELECT 'text', n, '', u.id FROM unnest($4::text[], $5::text[]) AS t(n, pattern)
 CROSS JOIN LATERAL (SELECT id FROM users WHERE username ILIKE pattern LIMIT $6) AS u`
 
 // maxTexts is how many texts of a search are looked for among the users before
@@ -31,7 +32,8 @@ const maxTexts = 20
 // Resolve looks up what the names of a search stand for. A name that stands for nothing
 // gets an id that nothing has: then it is searched for as a name whose rows the caller
 // may not see, and the answer is the same. Otherwise it would be known that no row
-// matches, and that all were looked at, of the one and not of the other.
+// matches, and that all were looked at, of the one and not of the other. Spellings that
+// are one name get one id, as they would if somebody had the name.
 func (db *DB) Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names) (auditquery.Resolved, error) {
 	const doing = "looking up the names of a search"
 	r := auditquery.Resolved{
@@ -60,26 +62,24 @@ func (db *DB) Resolve(ctx context.Context, me uuid.UUID, names auditquery.Names)
 	}
 	defer rows.Close()
 	byKind := map[string]map[string][]uuid.UUID{"username": r.Usernames, "email": r.Emails, "organization": r.Organizations, "text": r.Texts}
+	type unknown struct{ kind, lower string }
+	none := map[unknown]uuid.UUID{}
 	for rows.Next() {
-		var kind, name string
+		var kind, name, lower string
 		var id *uuid.UUID
-		if err := rows.Scan(&kind, &name, &id); err != nil {
+		if err := rows.Scan(&kind, &name, &lower, &id); err != nil {
 			return r, queryError(ctx, doing, err)
 		}
-		if id == nil {
+		switch key := (unknown{kind, lower}); {
+		case id != nil:
+			byKind[kind][name] = append(byKind[kind][name], *id)
+		case kind == "text":
 			byKind[kind][name] = []uuid.UUID{}
-			continue
-		}
-		byKind[kind][name] = append(byKind[kind][name], *id)
-	}
-	for _, of := range []struct {
-		names []string
-		ids   map[string][]uuid.UUID
-	}{{names.Usernames, r.Usernames}, {names.Emails, r.Emails}, {names.Organizations, r.Organizations}} {
-		for _, name := range of.names {
-			if of.ids[name] == nil {
-				of.ids[name] = []uuid.UUID{uuid.New()}
+		default:
+			if _, ok := none[key]; !ok {
+				none[key] = uuid.New()
 			}
+			byKind[kind][name] = []uuid.UUID{none[key]}
 		}
 	}
 	for text, users := range r.Texts {
