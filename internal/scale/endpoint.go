@@ -101,7 +101,7 @@ func (d *Database) ask(ctx context.Context, who Subject, client *exec.Cmd) (Endp
 	if err != nil {
 		return of, err
 	}
-	var n float64
+	var n float64 // of all answers, also those that do not count
 	if _, err := fmt.Sscan(string(text), &n, &of.PerSecond, &of.Median, &of.High); err != nil {
 		return of, fmt.Errorf("reading what the clients saw: %w", err)
 	}
@@ -168,8 +168,9 @@ func ticks(pid string) (time.Duration, error) {
 }
 
 // Ask asks the URL with as many clients as there are, for as long, and writes the
-// number of answers, those of a second, and the median and 99th percentile of their
-// times in milliseconds. The first second is not counted.
+// number of all answers, those of a second, and the median and 99th percentile of their
+// times in milliseconds. Neither those of a first second count for these, nor those that
+// come too late.
 func Ask(ctx context.Context, url, token string, lasting time.Duration, w io.Writer) error {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: Clients}}
 	const warm = time.Second
@@ -178,23 +179,26 @@ func Ask(ctx context.Context, url, token string, lasting time.Duration, w io.Wri
 	var mu sync.Mutex
 	var all []time.Duration
 	var failed error
+	answers := 0
 	var clients sync.WaitGroup
 	for range Clients {
 		clients.Go(func() {
 			var times []time.Duration
 			var err error
+			n := 0
 			// The last request of each is answered: of one that is given up the server closes
 			// the connections to PostgreSQL, and what those took is not known any more.
 			for asked := start; err == nil && asked.Before(end); {
 				asked = time.Now()
 				err = get(ctx, client, url, token)
+				n++
 				if took := time.Since(asked); err == nil && asked.After(start.Add(warm)) && time.Now().Before(end) {
 					times = append(times, took)
 				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			all = append(all, times...)
+			all, answers = append(all, times...), answers+n
 			if err != nil {
 				failed = err
 			}
@@ -206,7 +210,7 @@ func Ask(ctx context.Context, url, token string, lasting time.Duration, w io.Wri
 	}
 	slices.Sort(all)
 	at := func(f float64) float64 { return milliseconds(all[min(int(f*float64(len(all))), len(all)-1)]) }
-	_, err := fmt.Fprintln(w, len(all), float64(len(all))/lasting.Seconds(), at(0.5), at(0.99))
+	_, err := fmt.Fprintln(w, answers, float64(len(all))/lasting.Seconds(), at(0.5), at(0.99))
 	return err
 }
 

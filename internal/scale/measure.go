@@ -181,9 +181,9 @@ func (m *measurement) cell(ctx context.Context, who Subject, filter sqlgen.Filte
 		sent []sent
 	}{{&cell.List.Ours, ways[0], list}, {&cell.Count.Ours, ways[1], count}} {
 		*f.into = f.way.figure()
-		for i, one := range f.sent {
-			if one.within > 0 && i < len(f.sent)-1 {
-				continue // it was given up: to its end it would look at more
+		for _, one := range f.sent {
+			if one.givenUp {
+				continue // to its end it would look at more
 			}
 			n, err := m.looked(ctx, pool, one.statement)
 			if err != nil {

@@ -36,10 +36,12 @@ type recorder struct {
 	sent []sent
 }
 
-// sent is a statement, and how long it was given; 0 is without limit.
+// sent is a statement, how long it was given (0 is without limit), and whether that
+// passed.
 type sent struct {
 	statement
-	within time.Duration
+	within  time.Duration
+	givenUp bool
 }
 
 // TraceQueryStart records the statement if it is of the log.
@@ -51,25 +53,26 @@ func (r *recorder) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Tr
 // TraceQueryEnd does nothing.
 func (r *recorder) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
-// TraceBatchStart records a statement that is limited: it stands behind its limit.
-func (r *recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	var within time.Duration
-	for _, q := range data.Batch.QueuedQueries {
-		if q.SQL == postgres.LimitStatement {
-			n, err := strconv.Atoi(q.Arguments[0].(string))
-			if err != nil {
-				panic(err) // it is the storage's own
-			}
-			within = time.Duration(n) * time.Millisecond
-			continue
-		}
-		r.add(sent{statement{q.SQL, q.Arguments}, within})
-	}
-	return ctx
+type limitKey struct{}
+
+// TraceBatchStart makes place for the limit of the statements behind it.
+func (r *recorder) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return context.WithValue(ctx, limitKey{}, new(time.Duration))
 }
 
-// TraceBatchQuery does nothing.
-func (r *recorder) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+// TraceBatchQuery records a statement that is limited when it has ended.
+func (r *recorder) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
+	within := ctx.Value(limitKey{}).(*time.Duration)
+	if data.SQL != postgres.LimitStatement {
+		r.add(sent{statement{data.SQL, data.Args}, *within, data.Err != nil})
+		return
+	}
+	n, err := strconv.Atoi(data.Args[0].(string))
+	if err != nil {
+		panic(err) // it is the storage's own
+	}
+	*within = time.Duration(n) * time.Millisecond
+}
 
 // TraceBatchEnd does nothing.
 func (r *recorder) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
