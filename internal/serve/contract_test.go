@@ -193,6 +193,12 @@ func (c contract) keys(t *testing.T) {
 	finds("audit", "date_from:"+day+" date_to:"+day, func(row map[string]any) bool { return strings.HasPrefix(row["time"].(string), day) })
 	finds("audit", `date_from:"`+day+`T00:00:00Z"`, func(row map[string]any) bool { return row["time"].(string) >= day })
 	// Nobody works at weekends, so there may be nothing of the last day.
+	_, ofDay := c.search(t, "owner", "audit", q("since:24h"))
+	for _, row := range ofDay {
+		when, err := time.Parse(time.RFC3339, row["time"].(string))
+		require.NoError(t, err)
+		require.Less(t, time.Since(when), 25*time.Hour)
+	}
 	finds("audit", "since:96h", func(row map[string]any) bool {
 		when, err := time.Parse(time.RFC3339, row["time"].(string))
 		return err == nil && time.Since(when) < 97*time.Hour
